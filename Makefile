@@ -1,0 +1,29 @@
+# Everything starts from Python 3.11, gcc and make: the targets create .venv themselves, and only once.
+PYTHON ?= python3.11
+BIN := .venv/bin
+READY := .venv/.ready
+
+# Metaflow asks who runs a flow; bare containers do not say.
+export METAFLOW_USER ?= $(shell id -un)
+
+.PHONY: setup demo test lint
+
+setup: $(READY)
+
+$(READY): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python flows/train_flow.py run
+	@$(BIN)/python flows/train_flow.py --quiet logs --stdout end
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest

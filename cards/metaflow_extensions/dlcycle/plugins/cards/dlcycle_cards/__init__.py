@@ -1,0 +1,5 @@
+"""Card types of dlcycle. Metaflow imports this package in every process, so its top needs the standard library only."""
+
+from .train import TrainCard
+
+CARDS = [TrainCard]

@@ -1,0 +1,276 @@
+"""The sections of the project file: one validated, frozen description of a project that every flow reads.
+
+`dlcycle.project_file` turns the text of a file into these objects and names what is wrong with it.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Names = Annotated[tuple[str, ...], Field(strict=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Architecture = Literal["bag", "cnn", "gru", "lstm", "transformer"]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, typed strictly, unknown keys refused."""
+
+    # The flows read a project on each command, also on `show`: with deferred building and defaults given as data,
+    # pydantic compiles the whole schema once instead of once a section, which halves the time.
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+
+
+class ProjectSection(Section):
+    """Who this is."""
+
+    name: str = Field("sample", pattern=r"^[a-z][a-z0-9_]{0,49}$")
+    """Short name: it becomes the Metaflow project of every run. Lower-case letters, digits and underscores."""
+    title: str = Field("", max_length=200)
+    """Heading of the cards; the name when empty."""
+    owner: str = Field("", max_length=200)
+    """Who answers for the project; shown on the cards."""
+
+
+class Criterion(Section):
+    """One success criterion: a metric on the test part and the value it must reach."""
+
+    metric: Literal[
+        "accuracy", "macro_f1", "precision", "recall", "f1", "ece", "automated_share", "cost_per_1000", "gain"
+    ]
+    """`precision`, `recall` and `f1` are of one class and need `label`; `gain` is the primary metric's gain over the
+    baseline; `ece` the expected calibration error; `automated_share` the share of rows decided alone at
+    `plan.required_precision`."""
+    label: str | None = None
+    """The class that `precision`, `recall` or `f1` is about."""
+    at_least: float | None = None
+    at_most: float | None = None
+    judge: Literal["value", "interval"] = "value"
+    """Whether the measured value must reach the goal, or the whole 95 % interval."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("give exactly one of at_least and at_most")
+        if (self.metric in ("precision", "recall", "f1")) != (self.label is not None):
+            raise ValueError("precision, recall and f1 need a label, and no other metric takes one")
+        return self
+
+
+class Costs(Section):
+    """What decisions cost, in `currency` per row."""
+
+    currency: str = Field("EUR", max_length=8)
+    error: float = Field(1.0, ge=0)
+    """A wrong decision that `matrix` does not price."""
+    manual: float | None = Field(None, ge=0)
+    """A row decided by a person."""
+    matrix: dict[str, dict[str, float]] = {}
+    """`matrix.<true class>.<predicted class>`: the price of that mistake."""
+
+
+class PlanSection(Section):
+    """What counts as success. Every gate of every flow reads it here."""
+
+    problem: str = Field("", max_length=2000)
+    """The decision to be made, in one or two sentences."""
+    metric: Literal["accuracy", "macro_f1"] = "accuracy"
+    """The primary metric: selects the model on the validation part and is compared with the baseline on the test part."""
+    worthwhile_gain: Share = 0.0
+    """The smallest gain over the baseline, as a share (0.005 = half a point), that pays for deep learning."""
+    required_precision: Share = 0.99
+    """Precision that rows decided without a person must reach."""
+    criteria: Annotated[tuple[Criterion, ...], Field(strict=False)] = ()
+    costs: Costs | None = None
+
+
+class DataSection(Section):
+    """Where the rows come from, which columns matter, and what cleaning may do."""
+
+    source: str = "sample"
+    """`sample` (the bundled generator), a local path, an https:// URL or an s3:// object; `--data` overrides it."""
+    sample_rows: int = Field(2000, ge=50, le=10_000_000)
+    """Rows that the bundled generator makes."""
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    """Digest that the source's bytes must have."""
+    allowed_hosts: Names = ()
+    """Hosts that an https:// source may name; empty allows any public host. Private addresses are always refused."""
+    max_megabytes: int = Field(2048, ge=1)
+    """Largest source read, after decompression."""
+    modality: Literal["text"] = "text"
+    inputs: Names = Field(("description",), min_length=1)
+    """Text columns; several are joined with a line break, in this order."""
+    target: str = "category"
+    """Label column."""
+    id: str | None = None
+    time: str | None = None
+    """Column of dates or timestamps, for `split.method = "time"`."""
+    group: str | None = None
+    """Column whose equal values must stay in one part, for `split.method = "group"`."""
+    format: Literal["auto", "csv", "jsonl", "parquet"] = "auto"
+    encoding: Literal["auto", "utf-8", "utf-16", "cp1252"] = "auto"
+    delimiter: Literal["auto", ",", ";", "\t", "|"] = "auto"
+    on_bad_rows: Literal["fail", "quarantine"] = "fail"
+    """Rows with the wrong number of fields, of broken JSON or longer than `max_characters`: stop, or set aside and report."""
+    max_characters: int = Field(1_000_000, ge=1)
+    """Longest text that counts as a text."""
+    label_map: dict[str, str] = {}
+    """Labels to rename, old to new, before anything else."""
+    merge_label_variants: bool = False
+    """Merge labels that differ only by case, white space, invisible or look-alike characters into the most frequent spelling."""
+    conflicting_labels: Literal["drop", "keep"] = "drop"
+    """Equal texts with different labels: remove them all, or keep the most frequent label of each text."""
+    min_rows_per_label: int = Field(3, ge=3)
+    """Distinct texts that a class needs to be in all three parts."""
+    rare_labels: Literal["stop", "drop", "merge"] = "stop"
+    """Classes below that: stop, remove their rows, or merge them into the class `other_label`."""
+    other_label: str = "other"
+
+
+class SplitSection(Section):
+    """How rows are assigned to the parts train, validation and test."""
+
+    method: Literal["stratified", "group", "time", "column"] = "stratified"
+    validation: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1)
+    seed: int = Field(0, ge=0)
+    column: str | None = None
+    """For `column`: holds train, validation or test for every row."""
+    near_duplicates: float | None = Field(0.8, gt=0, le=1)
+    """Jaccard similarity of word triples from which two texts count as near duplicates and stay in one part."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation + test is {self.validation + self.test:g}; it must leave rows to train on")
+        if (self.method == "column") != (self.column is not None):
+            raise ValueError('column belongs to method = "column", which needs it')
+        return self
+
+
+class ModelSpec(Section):
+    """One candidate: an architecture, its tokenizer and its sizes."""
+
+    architecture: Architecture = "bag"
+    name: str = Field("", pattern=r"^[A-Za-z0-9 ._-]{0,40}$")
+    """Shown on the card; the architecture when empty."""
+    tokenizer: Literal["words", "bpe"] = "words"
+    """`words`: words of the training part plus hashed n-grams of words; `bpe`: sub-words by byte-pair encoding."""
+    vocabulary: int = Field(30_000, ge=10, le=1_000_000)
+    """Most entries that the tokenizer learns."""
+    min_count: int = Field(2, ge=1)
+    """Rows a word must appear in to be learnt (`words` only)."""
+    ngrams: int = Field(2, ge=1, le=5)
+    """Longest hashed n-gram of words, for `bag` with `words`; 1 switches n-grams off."""
+    buckets: int = Field(100_000, ge=1, le=10_000_000)
+    """Hash buckets that n-grams share."""
+    max_tokens: int = Field(256, ge=1, le=100_000)
+    """Tokens of a text that are read; the rest is cut and counted."""
+    embedding: int = Field(64, ge=1, le=8192)
+    hidden: int = Field(64, ge=1, le=8192)
+    layers: int = Field(1, ge=1, le=48)
+    heads: int = Field(4, ge=1, le=64)
+    """Attention heads (`transformer` only); divides `embedding`."""
+    kernels: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = (2, 3, 4)
+    """Widths of the convolutions, in tokens (`cnn` only)."""
+    dropout: float = Field(0.2, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.architecture == "transformer" and self.embedding % self.heads:
+            raise ValueError(f"embedding = {self.embedding} is not divisible by heads = {self.heads}")
+        if any(width < 1 for width in self.kernels):
+            raise ValueError("kernels must be at least 1")
+        return self
+
+
+class ModelSection(Section):
+    """The candidates that compete on the validation part."""
+
+    candidates: Annotated[tuple[ModelSpec, ...], Field(strict=False, min_length=1)] = Field(
+        default=("bag",), validate_default=True
+    )
+    """Architecture names, or tables with the keys of ModelSpec."""
+
+    @field_validator("candidates", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return tuple({"architecture": item} if isinstance(item, str) else item for item in value)
+        return value
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        names = [spec.name or spec.architecture for spec in self.candidates]
+        if len(set(names)) < len(names):
+            raise ValueError(f"candidates need different names, got {', '.join(names)}")
+        return self
+
+
+class TrainSection(Section):
+    """How each candidate is trained, and on what machine."""
+
+    epochs: int = Field(12, ge=1, le=10_000)
+    batch_size: int = Field(64, ge=1, le=100_000)
+    learning_rate: float = Field(2e-3, gt=0)
+    """Peak learning rate of AdamW."""
+    weight_decay: float = Field(0.01, ge=0)
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: Share = 0.05
+    """Share of all steps over which the learning rate rises to its peak."""
+    gradient_clip: float = Field(1.0, ge=0)
+    """Largest norm of the gradient; 0 switches clipping off."""
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    class_weights: Literal["none", "balanced"] = "none"
+    patience: int = Field(3, ge=1)
+    """Epochs without a better validation metric after which training stops."""
+    precision: Literal["auto", "32", "16", "bf16"] = "auto"
+    """`auto`: bf16 or 16-bit mixed precision on a GPU, 32-bit on a CPU."""
+    bucket_batches: bool = True
+    """Put texts of similar length into the same batch, so that little is padding."""
+    deterministic: bool = True
+    threads: int = Field(2, ge=1, le=256)
+    """Torch threads. Results depend on this number, so it is fixed here and recorded."""
+    seeds: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = (0,)
+    cpu: int = Field(2, ge=1)
+    gpu: int = Field(0, ge=0)
+    memory: int = Field(4096, ge=256)
+    """MB for a training task."""
+    retries: int = Field(1, ge=0, le=10)
+    time_limit: int = Field(360, ge=1)
+    """Minutes that a training task may take."""
+    price_per_hour: float | None = Field(None, ge=0)
+    """What the machine of a task costs an hour, in `plan.costs.currency` (EUR without it)."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < len(value) or any(not 0 <= seed < 2**32 for seed in value):
+            raise ValueError("seeds must be different numbers from 0 to 4294967295")
+        return value
+
+
+class GatesSection(Section):
+    """What a missed criterion does."""
+
+    fail_run: bool = False
+    """Fail the run, after everything is saved, when a success criterion is missed."""
+
+
+class Project(Section):
+    """The whole project file."""
+
+    project: ProjectSection = Field(default={}, validate_default=True)
+    plan: PlanSection = Field(default={}, validate_default=True)
+    data: DataSection = Field(default={}, validate_default=True)
+    split: SplitSection = Field(default={}, validate_default=True)
+    model: ModelSection = Field(default={}, validate_default=True)
+    train: TrainSection = Field(default={}, validate_default=True)
+    gates: GatesSection = Field(default={}, validate_default=True)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.split.method == "time" and self.data.time is None:
+            raise ValueError('split.method = "time" needs data.time, the column that holds the time')
+        if self.split.method == "group" and self.data.group is None:
+            raise ValueError('split.method = "group" needs data.group, the column that holds the group')
+        return self

@@ -1,0 +1,316 @@
+"""Cleaning: from the rows of a source to the rows that may be learnt from, every removal counted with its reason.
+
+The steps, in order: rows that could not be read are set aside, text columns are joined and normalised (Unicode NFC,
+no outer white space), texts too long or missing and missing labels are removed, labels are renamed, label variants
+grouped, exact duplicates and conflicting labels resolved, rare classes handled. Which rows remain depends on what
+the rows say, not on their order.
+"""
+
+import logging
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dlcycle.config import DataSection
+from dlcycle.data.labels import LabelGroup, group_labels, is_blank
+from dlcycle.data.rawtable import RawTable, listed, shown
+from dlcycle.errors import DataError
+
+LEAST_ROWS = 10
+"""Fewer rows than this cannot be split into three parts that measure anything."""
+REMOVED_COLUMNS = ["row", "line", "reason", "detail", "text", "label"]
+_CONFLICTS_SHOWN = 20
+_TEXT_SHOWN = 200
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CleanTable:
+    """Rows that may be learnt from, and those that may not."""
+
+    frame: pd.DataFrame
+    """Columns row, line, text, label and, where configured, group, time and part (as they stand in the source)."""
+    removed: pd.DataFrame
+    """Columns row, line, reason, detail, text, label; in the order of the source."""
+    report: dict[str, Any]
+    """Counts, label variants, conflicts and findings as plain data."""
+
+
+@dataclass
+class _Cleaning:
+    """State that the steps work on: the rows still in, the rows out, and what was noticed."""
+
+    rows: pd.DataFrame
+    removed: list[pd.DataFrame] = field(default_factory=list)
+    findings: list[dict[str, Any]] = field(default_factory=list)
+
+    def remove(self, out: np.ndarray | pd.Series | list[bool], reason: str, detail: str | Iterable[str]) -> None:
+        """Take the rows of a mask out; `detail` is one text for all or one for each removed row."""
+        mask = np.asarray(out, dtype=bool)
+        if mask.any():
+            details = detail if isinstance(detail, str) else list(detail)
+            self.removed.append(self.rows[mask].assign(reason=reason, detail=details)[REMOVED_COLUMNS])
+            self.rows = self.rows[~mask]
+
+    def relabel(self, renamed: Mapping[str, str]) -> None:
+        """Rename labels."""
+        labels = [renamed.get(label, label) for label in self.rows["label"]]
+        self.rows = self.rows.assign(label=pd.Series(labels, index=self.rows.index, dtype=object))
+
+    def note(self, name: str, count: int, rows: Sequence[int], message: str) -> None:
+        self.findings.append({"name": name, "count": count, "rows": [int(row) for row in rows[:5]], "message": message})
+
+
+def clean_table(table: RawTable, *, name: str, settings: DataSection, part_column: str | None = None) -> CleanTable:
+    """Clean a table of labelled text.
+
+    Args:
+        table: The rows as read.
+        name: What messages call the source.
+        settings: The `data` section of the project file.
+        part_column: Column that holds the given part of each row (`split.column`). Equal rows are then removed only
+            within a part: those across parts are for the split to judge.
+
+    Returns:
+        The clean table. Kept and removed rows together are the rows read and the rows that could not be read.
+
+    Raises:
+        DataError: A text is too long and `on_bad_rows` is "fail", classes are too rare and
+            `rare_labels` is "stop", or fewer than two classes or ten rows remain.
+    """
+    state = _Cleaning(_entered(table, settings=settings, part_column=part_column))
+    state.removed.append(_bad_rows(table.quarantined))
+    _remove_long(state, name, settings)
+    _remove_missing(state)
+    _rename_labels(state, settings.label_map)
+    groups = _group_variants(state, merge=settings.merge_label_variants)
+    conflicts = _conflicts(state.rows)
+    _remove_duplicates(state)
+    shown = _resolve_conflicts(state, conflicts, keep=settings.conflicting_labels == "keep")
+    _handle_rare(state, name, settings)
+    _require_enough(state.rows, name, table)
+    removed = pd.concat(state.removed).sort_values("row", kind="stable", ignore_index=True)
+    removed = removed.astype(dict.fromkeys(["reason", "detail", "text", "label"], object))
+    frame = state.rows.drop(columns=["text_id"]).reset_index(drop=True)
+    reasons = removed["reason"].value_counts()
+    report = {
+        "rows_read": len(table.frame) + len(table.quarantined),
+        "rows_kept": len(frame),
+        "removed": {str(reason): int(count) for reason, count in reasons.items()},
+        "label_variants": [
+            {"canonical": group.canonical, "spellings": group.spellings, "merged": settings.merge_label_variants}
+            for group in groups
+        ],
+        "conflicts": shown,
+        "conflict_count": int(conflicts["text_id"].nunique()),
+        "labels": label_counts(frame["label"]),
+        "findings": state.findings,
+    }
+    logger.info("%s: %d of %d rows kept", name, len(frame), report["rows_read"])
+    return CleanTable(frame, removed, report)
+
+
+def text_key(text: str) -> str:
+    r"""Return what two texts have in common when they count as exact duplicates: NFC, white space collapsed.
+
+    Args:
+        text: Any text.
+
+    Returns:
+        The text for comparing.
+
+    Example:
+        >>> text_key("red\u00a0 shirt\n")
+        'red shirt'
+    """
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def label_counts(labels: pd.Series) -> dict[str, int]:
+    """Count rows per label, most frequent first, equal counts by name.
+
+    Args:
+        labels: Labels of rows.
+
+    Returns:
+        Rows per label.
+    """
+    counts = labels.value_counts().to_dict()
+    return {str(label): int(counts[label]) for label in sorted(counts, key=lambda label: (-counts[label], label))}
+
+
+def _entered(table: RawTable, *, settings: DataSection, part_column: str | None) -> pd.DataFrame:
+    """Build the working frame: numbered rows with joined, normalised text, label and the configured columns."""
+    extra = {"group": settings.group, "time": settings.time, "part": part_column}
+    columns = {key: column for key, column in extra.items() if column is not None}
+    inputs = [_normalised(table.frame[column]) for column in settings.inputs]
+    texts = inputs[0] if len(inputs) == 1 else ["\n".join(filter(None, parts)) for parts in zip(*inputs, strict=True)]
+    rows = table.frame.index.to_numpy(dtype=np.int64) + 1
+    data: dict[str, Any] = {"row": rows, "line": np.asarray(table.lines, dtype=np.int64)}
+    strings = {"text": texts, "label": _normalised(table.frame[settings.target])}
+    strings |= {key: _normalised(table.frame[column]) for key, column in columns.items()}
+    data |= {key: pd.Series(values, dtype=object) for key, values in strings.items()}
+    data["text_id"] = pd.factorize(np.array([text_key(text) for text in texts], dtype=object))[0]
+    return pd.DataFrame(data)
+
+
+def _quoted(labels: Iterable[str]) -> str:
+    return listed(map(shown, labels))
+
+
+def _normalised(values: pd.Series) -> list[str]:
+    return ["" if value is None else unicodedata.normalize("NFC", value).strip() for value in values]
+
+
+def _bad_rows(quarantined: pd.DataFrame) -> pd.DataFrame:
+    rows = quarantined.assign(detail=quarantined["reason"], reason="bad_row", label="")
+    return rows[REMOVED_COLUMNS].astype({"row": np.int64, "line": np.int64})
+
+
+def _remove_long(state: _Cleaning, name: str, settings: DataSection) -> None:
+    lengths = state.rows["text"].map(len).to_numpy(dtype=np.int64)
+    long = lengths > settings.max_characters
+    if long.any() and settings.on_bad_rows == "fail":
+        places = state.rows.loc[long, ["row", "line"]].itertuples(index=False)
+        where = listed(f"row {row:,} (line {line:,})" for row, line in places)
+        raise DataError(
+            f"{name}: {where}: the joined text has more characters than data.max_characters = "
+            f'{settings.max_characters:,}. Raise it, or set data.on_bad_rows = "quarantine" to leave these rows out'
+        )
+    details = [f"{length} characters, data.max_characters is {settings.max_characters}" for length in lengths[long]]
+    state.remove(long, "too_long", details)
+
+
+def _remove_missing(state: _Cleaning) -> None:
+    state.remove(state.rows["text"].map(is_blank), "missing_text", "no visible character")
+    state.remove(state.rows["label"].map(is_blank), "missing_label", "no visible character")
+
+
+def _rename_labels(state: _Cleaning, label_map: dict[str, str]) -> None:
+    renamed = {_normalise(old): _normalise(new) for old, new in label_map.items()}
+    unused = sorted(set(renamed) - set(state.rows["label"]))
+    if unused:
+        message = f"data.label_map renames labels that no row has: {_quoted(unused)}"
+        state.note("unused_label_map", len(unused), [], message)
+    state.relabel(renamed)
+
+
+def _normalise(value: str) -> str:
+    return unicodedata.normalize("NFC", value).strip()
+
+
+def _group_variants(state: _Cleaning, *, merge: bool) -> list[LabelGroup]:
+    groups = group_labels(label_counts(state.rows["label"]))
+    canonical = {spelling: group.canonical for group in groups for spelling in group.spellings}
+    variants = sorted(spelling for spelling, target in canonical.items() if spelling != target)
+    if variants:
+        rows = state.rows.loc[state.rows["label"].isin(variants), "row"]
+        fate = "merged into the most frequent spelling" if merge else "kept apart (data.merge_label_variants merges)"
+        message = f"labels equal but for case, space, invisible or look-alike characters, {fate}: {_quoted(variants)}"
+        state.note("label_variants", len(rows), rows.tolist(), message)
+    if merge:
+        state.relabel(canonical)
+    return groups
+
+
+def _conflicts(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows, copies included, whose text also occurs with another label."""
+    labels_per_text = rows.drop_duplicates(["text_id", "label"])["text_id"].value_counts()
+    return rows[rows["text_id"].isin(labels_per_text.index[labels_per_text > 1])]
+
+
+def _remove_duplicates(state: _Cleaning) -> None:
+    keys = state.rows[["text_id", "label"]]
+    if "part" in state.rows:
+        keys = keys.assign(part=state.rows["part"].str.casefold())
+    repeated = keys.duplicated(keep=False)
+    # the copy kept is chosen by what it says, so that it is the same in another row order
+    by_content = [column for column in ("text", "time", "group", "row") if column in state.rows]
+    copies = state.rows[repeated].sort_values(by_content)
+    copy_of = keys.loc[copies.index].assign(row=copies["row"]).groupby(list(keys.columns))["row"].transform("first")
+    out = copies["row"].ne(copy_of).reindex(state.rows.index, fill_value=False)
+    details = "same as row " + copy_of.reindex(state.rows.index[out]).astype(str)
+    state.remove(out, "exact_duplicate", details)
+
+
+def _resolve_conflicts(state: _Cleaning, conflicts: pd.DataFrame, *, keep: bool) -> list[dict[str, Any]]:
+    """Remove the rows that lose a conflict and describe the conflicts with the most rows."""
+    counts: defaultdict[int, Counter[str]] = defaultdict(Counter)
+    numbers: defaultdict[int, list[int]] = defaultdict(list)
+    for text_id, label, row in conflicts[["text_id", "label", "row"]].itertuples(index=False):
+        counts[text_id][label] += 1
+        numbers[text_id].append(int(row))
+    winners: dict[int, str | None] = {}
+    for text_id, labels in counts.items():
+        (best, most), (_, second) = labels.most_common(2)
+        winners[text_id] = best if keep and most > second else None
+    rows = state.rows
+    pairs = zip(rows["text_id"], rows["label"], strict=True)
+    out = [text_id in winners and winners[text_id] != label for text_id, label in pairs]
+    details = [
+        "this text has the labels " + listed(f"{shown(label)} x {n}" for label, n in sorted(counts[text_id].items()))
+        for text_id in rows.loc[out, "text_id"]
+    ]
+    texts = conflicts.groupby("text_id")["text"].min()
+    state.remove(out, "conflicting_label", details)
+    if counts:
+        fate = "the most frequent label was kept, ties were removed" if keep else "all their rows were removed"
+        message = f"texts with more than one label: {fate}"
+        state.note("conflicting_labels", len(counts), conflicts["row"].tolist(), message)
+    order = sorted(counts, key=lambda text_id: (-counts[text_id].total(), texts[text_id]))[:_CONFLICTS_SHOWN]
+    return [
+        {
+            "text": texts[text_id][:_TEXT_SHOWN],
+            "labels": dict(sorted(counts[text_id].items(), key=lambda item: (-item[1], item[0]))),
+            "rows": numbers[text_id][:_CONFLICTS_SHOWN],
+        }
+        for text_id in order
+    ]
+
+
+def _handle_rare(state: _Cleaning, name: str, settings: DataSection) -> None:
+    least = settings.min_rows_per_label
+    counts = label_counts(state.rows.drop_duplicates(["text_id", "label"])["label"])
+    rare = {label: count for label, count in counts.items() if count < least}
+    if not rare:
+        return
+    if settings.rare_labels == "stop":
+        named = listed(f"{shown(label)} ({count})" for label, count in rare.items())
+        raise DataError(
+            f"{name}: {len(rare)} of {len(counts)} classes have fewer than {least} distinct texts and cannot be in all "
+            f"three parts: {named}. Add rows, rename labels with data.label_map, or set "
+            f'data.rare_labels = "drop" (remove these rows) or "merge" (into the class {shown(settings.other_label)})'
+        )
+    out = state.rows["label"].isin(rare)
+    rows = state.rows.loc[out, "row"].tolist()
+    few = f"classes with fewer than {least} distinct texts"
+    if settings.rare_labels == "drop":
+        state.note("rare_labels", len(rare), rows, f"{few}, removed: {_quoted(rare)}")
+        state.remove(out, "rare_label", [f"its class has {rare[x]} texts" for x in state.rows.loc[out, "label"]])
+        return
+    other = _normalise(settings.other_label)
+    merged = sum(rare.values()) + (0 if other in rare else counts.get(other, 0))
+    if merged < least:
+        raise DataError(
+            f"{name}: the {few} make {merged} texts together, too few for the class {shown(other)} of "
+            f'data.other_label. Add rows, use data.label_map, or set data.rare_labels = "drop"'
+        )
+    state.note("rare_labels", len(rare), rows, f"{few}, merged into {shown(other)}: {_quoted(rare)}")
+    state.relabel(dict.fromkeys(rare, other))
+
+
+def _require_enough(rows: pd.DataFrame, name: str, table: RawTable) -> None:
+    total = len(table.frame) + len(table.quarantined)
+    problems = []
+    if len(rows) < LEAST_ROWS:
+        problems.append(f"{len(rows)} of {total} rows are left after cleaning, at least {LEAST_ROWS} are needed")
+    if (classes := rows["label"].unique().tolist()) and len(classes) < 2:
+        problems.append(f"all {len(rows)} rows have the label {_quoted(classes)}, at least two classes are needed")
+    if problems:
+        raise DataError(f"{name}: {'; '.join(problems)}. Check data.target and data.inputs, or add rows")

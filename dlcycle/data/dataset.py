@@ -1,0 +1,200 @@
+"""A dataset version: rows read, cleaned and split, under one fingerprint."""
+
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dlcycle.config import Project
+from dlcycle.data.clean import clean_table
+from dlcycle.data.rawtable import RawTable
+from dlcycle.data.read import read_table, table_from_frame
+from dlcycle.data.sample import generate_sample
+from dlcycle.data.source import open_source
+from dlcycle.data.split import split_table
+
+_EXAMPLES = 5
+_TEXT_SHOWN = 200
+_READING = {"source", "sample_rows", "sha256", "allowed_hosts", "max_megabytes", "format", "encoding", "delimiter"}
+"""Keys of the `data` section that say how to get at the rows, not what becomes of them."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything about the data that training and the card need."""
+
+    frame: pd.DataFrame
+    """Columns row, line, text, label, part (train, validation or test) and, where configured, group and time."""
+    removed: pd.DataFrame
+    """Columns row, line, reason, detail, text, label: every row of the source that is not in `frame`."""
+    source: dict[str, Any]
+    """uri, name, sha256, bytes, format, encoding, delimiter, compression, records, columns, findings."""
+    cleaning: dict[str, Any]
+    """Report of `clean_table`."""
+    split: dict[str, Any]
+    """Report of `split_table`."""
+    fingerprint: str
+    """See `fingerprint`."""
+
+
+def build_dataset(settings: Project, *, uri: str | None = None) -> Dataset:
+    """Read, clean and split the data of a project.
+
+    Args:
+        settings: The project.
+        uri: Source to use in place of `data.source`; "sample" is the bundled generator, always with the same seed.
+
+    Returns:
+        The dataset version.
+
+    Raises:
+        SourceError: The source cannot be opened or must not be.
+        DataError: Its rows cannot be used as they are.
+    """
+    table, source = _read(settings, uri or settings.data.source)
+    columns = [settings.split.column] if settings.split.column else []
+    clean = clean_table(table, name=source["name"], settings=settings.data, part_column=next(iter(columns), None))
+    split = split_table(clean.frame, settings=settings.split)
+    removed = pd.concat([clean.removed, split.removed]).sort_values("row", kind="stable", ignore_index=True)
+    identity = fingerprint(table, split.frame, settings=settings, removed=removed)
+    logger.info("%s: dataset version %s", source["name"], identity)
+    return Dataset(split.frame, removed, source, clean.report, split.report, identity)
+
+
+def fingerprint(table: RawTable, frame: pd.DataFrame, *, settings: Project, removed: pd.DataFrame) -> str:
+    """Return the identity of a dataset version.
+
+    The SHA-256 digest, in hexadecimal, of these parts, one after the other:
+
+    1. the line `dlcycle dataset 1`;
+    2. one line of JSON with sorted keys: `data` and `split`, the settings of these sections without those that only
+       say where and how the rows are read, and `removed`, the number of rows removed for each reason;
+    3. the sorted SHA-256 digests, 32 bytes each, of the rows that entered, each of the JSON list [texts of the input
+       columns, label, group, time, part] as read (missing is null, as is a column not configured), or, for a row that
+       could not be read, of the JSON list of its raw text;
+    4. the line `assignment`, then the sorted digests of the rows kept, each of the JSON list [text, label, part].
+
+    JSON is written without spaces and with non-ASCII characters escaped. Row order, row numbers, file name and file
+    format do not count; one changed text, label, setting or part gives another fingerprint.
+
+    Args:
+        table: The rows as read.
+        frame: The rows kept, with their part.
+        settings: The project.
+        removed: The rows removed.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    data, split = settings.data, settings.split
+    steps = {
+        "data": data.model_dump(mode="json", exclude=_READING),
+        "split": split.model_dump(mode="json"),
+        "removed": removed["reason"].value_counts().to_dict(),
+    }
+    missing = [None] * len(table.frame)
+    inputs = zip(*(table.frame[column] for column in data.inputs), strict=True)
+    others = [table.frame[name] if name else missing for name in (data.target, data.group, data.time, split.column)]
+    entered = [*zip(inputs, *others, strict=True), *([text] for text in table.quarantined["text"])]
+    digest = hashlib.sha256(f"dlcycle dataset 1\n{_json(steps)}\n".encode())
+    digest.update(_sorted_digests(entered))
+    digest.update(b"assignment\n")
+    digest.update(_sorted_digests(zip(frame["text"], frame["label"], frame["part"], strict=True)))
+    return digest.hexdigest()
+
+
+def table_to_bytes(frame: pd.DataFrame) -> bytes:
+    """Return a table as Parquet (zstd), texts exactly as they are: "", "NA" and None stay apart.
+
+    Args:
+        frame: Columns of dtype object hold str or None, others numbers. The index is not kept.
+
+    Returns:
+        A Parquet file.
+    """
+    arrays = [
+        pa.array(frame[name].tolist(), pa.large_string()) if frame[name].dtype == object else pa.array(frame[name])
+        for name in frame
+    ]
+    sink = io.BytesIO()
+    pq.write_table(pa.table(arrays, names=[str(name) for name in frame]), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def table_from_bytes(data: bytes) -> pd.DataFrame:
+    """Read a table that `table_to_bytes` wrote.
+
+    Args:
+        data: A Parquet file.
+
+    Returns:
+        The table; text columns have dtype object and hold str or None.
+
+    Example:
+        >>> frame = pd.DataFrame({"text": pd.Series(["NA", "", None], dtype=object)})
+        >>> table_from_bytes(table_to_bytes(frame))["text"].tolist()
+        ['NA', '', None]
+    """
+    table = pq.read_table(io.BytesIO(data))
+    columns = {
+        name: pd.Series(column.to_pylist(), dtype=object)
+        if pa.types.is_large_string(column.type)
+        else pd.Series(column.to_numpy())
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
+    return pd.DataFrame(columns)
+
+
+def removed_summary(removed: pd.DataFrame) -> dict[str, Any]:
+    """Describe the removed rows as plain data, with the full table as Parquet.
+
+    Args:
+        removed: Columns row, line, reason, detail, text, label.
+
+    Returns:
+        `total`; `counts` per reason; `examples`, up to five a reason with texts cut to 200 characters; `parquet`, the
+        whole table for `table_from_bytes`.
+    """
+    counts = removed["reason"].value_counts().sort_index()
+    examples = removed.groupby("reason").head(_EXAMPLES).sort_values(["reason", "row"])
+    return {
+        "total": len(removed),
+        "counts": {str(reason): int(count) for reason, count in counts.items()},
+        "examples": [{**row, "text": row["text"][:_TEXT_SHOWN]} for row in examples.to_dict("records")],
+        "parquet": table_to_bytes(removed),
+    }
+
+
+def _read(settings: Project, uri: str) -> tuple[RawTable, dict[str, Any]]:
+    columns = [settings.split.column] if settings.split.column else []
+    data = settings.data
+    if uri == "sample":
+        frame = generate_sample(data.sample_rows, seed=0)
+        table = table_from_frame(frame, settings=data, columns=columns)
+        origin: dict[str, Any] = {"uri": uri, "name": uri, "sha256": None, "bytes": None}
+    else:
+        opened = open_source(
+            uri, sha256=data.sha256, allowed_hosts=data.allowed_hosts, max_megabytes=data.max_megabytes
+        )
+        with opened as file:
+            table = read_table(file, settings=data, columns=columns)
+            origin = {"uri": file.uri, "name": file.name, "sha256": file.sha256, "bytes": file.size}
+    kept = ("format", "encoding", "delimiter", "compression", "records", "columns", "findings")
+    return table, origin | {key: table.report[key] for key in kept}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _sorted_digests(rows: Iterable[Any]) -> bytes:
+    return b"".join(sorted(hashlib.sha256(_json(row).encode()).digest() for row in rows))

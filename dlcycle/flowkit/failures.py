@@ -1,0 +1,56 @@
+"""What a user sees when a step fails: the message and the command that resumes, not a traceback."""
+
+import os
+import shutil
+import sys
+from typing import Any
+
+from metaflow import Task, UserStepDecorator, current
+from metaflow.exception import MetaflowException
+
+from dlcycle.errors import DlcycleError
+from dlcycle.flowkit import live
+
+
+class StepFailure(MetaflowException):
+    """A failed step, told in the words of the DlcycleError behind it. Metaflow prints its message alone."""
+
+    headline = "The run stopped"
+
+
+class explain_failures(UserStepDecorator):  # noqa: N801 - used as a decorator
+    """Turn errors that a user can act on into messages, show them on the step's card, and do not repeat them.
+
+    Metaflow's @retry cannot tell a machine that went away from a misspelt column. An attempt that follows one which
+    ended in a DlcycleError fails at once with the same message: nothing that the user could mend has changed.
+    """
+
+    def pre_step(self, step_name: str, flow: Any, inputs: Any = None) -> None:
+        """Repeat the message of the attempt before, if it was one that only the user can mend."""
+        if current.retry_count:
+            failure = Task(current.pathspec, attempt=current.retry_count - 1).exception
+            if getattr(failure, "type", "").endswith(StepFailure.__name__):
+                raise StepFailure(str(failure.exception))
+
+    def post_step(self, step_name: str, flow: Any, exception: Exception | None = None) -> tuple[Exception | None, None]:
+        """Replace a DlcycleError by its message with what to do next; leave other exceptions as they are."""
+        if exception is None:
+            return None, None
+        resume, logs = resume_command(), f"{flow_command()} logs {current.run_id}/{current.step_name}"
+        live.show_failure(exception, resume=resume, logs=logs)
+        if isinstance(exception, DlcycleError):
+            hints = f"To go on from this step with the same settings: {resume}\nThe log of this step: {logs}"
+            exception = StepFailure(f"{exception}\n{hints}")
+        return exception, None
+
+
+def flow_command() -> str:
+    """The command that started this flow, up to its subcommand, such as `python flows/train_flow.py`."""
+    # The link that a virtual environment calls python is not resolved: its target knows no packages.
+    python = "python" if shutil.which("python") == sys.executable else os.path.relpath(sys.executable)
+    return f"{python if len(python) < len(sys.executable) else sys.executable} {sys.argv[0]}"
+
+
+def resume_command() -> str:
+    """The command that repeats the failed steps of this run and all that follow."""
+    return f"{flow_command()} resume --origin-run-id {current.run_id}"

@@ -1,0 +1,59 @@
+"""The end of a training run in the terminal: what came out, what it rests on, and what to type next."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from metaflow import current
+
+from dlcycle.errors import GateError
+from dlcycle.flowkit.failures import flow_command
+
+_TITLES = {"accuracy": "accuracy", "macro_f1": "macro F1"}
+
+
+def describe_result(flow: Any) -> str:
+    """Return the lines that end a run: metrics with their intervals, the baseline's, the verdict, the next commands."""
+    return "\n".join(_lines(flow.metrics, flow.baseline_metrics, flow.comparison, flow.gates, flow.candidate_report))
+
+
+def _lines(
+    metrics: Mapping[str, Any],
+    baseline: Mapping[str, Any],
+    comparison: Mapping[str, Any],
+    gates: Mapping[str, Any],
+    candidate: Mapping[str, Any],
+) -> Iterator[str]:
+    tested = metrics["accuracy"]["n"]
+    yield ""
+    yield f"Result on {tested:,} test rows that no step of training saw"
+    names = {f"{candidate['name']}, seed {candidate['seed']}": metrics, f"baseline, {baseline['name']}": baseline}
+    width = max(map(len, names))
+    for name, measured in names.items():
+        yield f"  {name:<{width}}  " + "  ".join(f"{title} {_interval(measured[key])}" for key, title in _TITLES.items())
+    yield comparison["sentence"]
+    if gates["criteria"]:
+        yield gates["sentence"]
+    yield ""
+    yield f"The card:       {flow_command()} card view {current.run_id}/evaluate"
+    yield f"Measure again:  {flow_command()} resume evaluate --origin-run-id {current.run_id}"
+
+
+def _interval(metric: Mapping[str, Any]) -> str:
+    if metric["value"] is None:
+        return f"not measured ({metric.get('reason', 'unknown reason')})"
+    return f"{metric['value']:.4f} [{metric['low']:.4f}, {metric['high']:.4f}]"
+
+
+def enforce_gates(gates: Mapping[str, Any], *, fail_run: bool) -> None:
+    """Fail the run for a missed success criterion, if the project asks for that.
+
+    Raises:
+        GateError: with the criteria that were missed.
+    """
+    missed = [criterion["sentence"] for criterion in gates["criteria"] if not criterion["met"]]
+    if fail_run and missed:
+        listed = "\n  ".join(missed)
+        raise GateError(
+            f"{len(missed)} of {len(gates['criteria'])} success criteria missed, and gates.fail_run is true:\n  {listed}\n"
+            "Everything the run made is saved; `run.data` and the card of step evaluate show it."
+        )

@@ -1,0 +1,1 @@
+"""Insight: how good a model is, with intervals, against a baseline and in money."""

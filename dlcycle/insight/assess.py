@@ -1,0 +1,104 @@
+"""The one use of the test part: the selected model and the baseline measured, compared and judged."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from torch import nn
+
+from dlcycle.config import PlanSection
+from dlcycle.insight.compare import compare_models
+from dlcycle.insight.consistency import check_batch_sizes
+from dlcycle.insight.evaluate import evaluate_model
+from dlcycle.model import load_model
+from dlcycle.model.artifact import with_temperature
+from dlcycle.model.text import NetworkSpec
+from dlcycle.plan.criteria import judge_criteria
+
+
+@dataclass(frozen=True, eq=False)
+class Assessment:
+    """What the test part says, as plain data; each field is a public artifact of TrainFlow."""
+
+    metrics: dict[str, Any]
+    baseline_metrics: dict[str, Any]
+    comparison: dict[str, Any]
+    gates: dict[str, Any]
+    consistency: dict[str, Any]
+    model: dict[str, Any]
+    """The model with the temperature that the validation part asks for."""
+
+
+def assess_model(
+    model: Mapping[str, Any],
+    *,
+    frame: pd.DataFrame,
+    validation_logits: npt.NDArray[np.float64],
+    baseline: Mapping[str, Any],
+    plan: PlanSection,
+    build_model: Callable[[NetworkSpec], nn.Module],
+    seed: int = 0,
+) -> Assessment:
+    """Restore a packed model and measure it beside the baseline on the test part.
+
+    Args:
+        model: what `dlcycle.model.artifact.pack_model` gave.
+        frame: rows with the columns row, text, label and part.
+        validation_logits: (M, C) of the model, in the order of the validation rows.
+        baseline: "name", "validation_scores" (M, C) and "test_scores" (N, C).
+        plan: the primary metric, required precision, costs and success criteria.
+        build_model: builds the network, for projects with their own.
+        seed: of all resamples.
+
+    Raises:
+        ModelFileError: the model is damaged.
+        DataError: the test part is empty.
+        TrainingError: scores are not finite.
+    """
+    classifier = load_model(model, build=build_model)
+    test, validation = (frame[frame["part"] == part] for part in ("test", "validation"))
+    texts = test["text"].tolist()
+    truth, validation_truth = (_classes(part, classifier.labels) for part in (test, validation))
+
+    def measure(scores: npt.NDArray[np.float64], validation_scores: npt.NDArray[np.float64]) -> dict[str, Any]:
+        return evaluate_model(
+            truth,
+            scores,
+            validation_truth=validation_truth,
+            validation_logits=validation_scores,
+            labels=classifier.labels,
+            plan=plan,
+            texts=texts,
+            rows=test["row"].tolist(),
+            seed=seed,
+        )
+
+    logits = classifier.logits(texts, batch_size=256)
+    metrics = measure(logits, validation_logits)
+    baseline_metrics = measure(baseline["test_scores"], baseline["validation_scores"]) | {"name": baseline["name"]}
+    comparison = compare_models(
+        truth,
+        logits.argmax(1),
+        baseline["test_scores"].argmax(1),
+        metric=plan.metric,
+        worthwhile_gain=plan.worthwhile_gain,
+        seed=seed,
+    )
+    return Assessment(
+        metrics=metrics,
+        baseline_metrics=baseline_metrics,
+        comparison=comparison,
+        gates=judge_criteria(plan.criteria, metrics=metrics, comparison=comparison),
+        consistency=check_batch_sizes(
+            lambda part, size: classifier.predict(part, batch_size=size).probabilities, texts
+        ),
+        model=with_temperature(model, metrics["temperature"]["value"]),
+    )
+
+
+def _classes(part: pd.DataFrame, labels: Sequence[str]) -> npt.NDArray[np.int64]:
+    index = {label: position for position, label in enumerate(labels)}
+    return np.array([index[label] for label in part["label"]], dtype=np.int64)

@@ -1,0 +1,1 @@
+"""Planning: what counts as success, written once and read by every gate."""

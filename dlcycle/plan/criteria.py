@@ -1,0 +1,163 @@
+"""Success criteria: named in the plan, checked before training, judged after it."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dlcycle.config import Criterion
+from dlcycle.errors import ConfigError
+
+_NAMES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "F1",
+    "ece": "calibration error",
+    "automated_share": "share decided automatically",
+    "cost_per_1000": "cost per 1,000 rows",
+    "gain": "gain over the baseline",
+}
+_OF_ONE_CLASS = ("precision", "recall", "f1")
+_LISTED = 5
+
+
+def quoted(name: str) -> str:
+    """A name from data for a message: quoted, control characters visible, at most 80 characters."""
+    return repr(name if len(name) <= 80 else f"{name[:77]}...")
+
+
+def unknown_label(label: str, labels: Sequence[str]) -> str:
+    """Says that a label is not a class of the data, and which class is nearest.
+
+    >>> unknown_label("Boks", ["Books", "Toys"])
+    "'Boks' is not a class of the data; the nearest is 'Books'"
+    """
+    nearest = difflib.get_close_matches(label.casefold(), [name.casefold() for name in labels], n=1, cutoff=0.5)
+    if nearest:
+        match = next(name for name in labels if name.casefold() == nearest[0])
+        return f"{quoted(label)} is not a class of the data; the nearest is {quoted(match)}"
+    some = ", ".join(quoted(name) for name in labels[:_LISTED])
+    more = f" and {len(labels) - _LISTED:,} more" if len(labels) > _LISTED else ""
+    return f"{quoted(label)} is not a class of the data, which has {some}{more}"
+
+
+def raise_problems(heading: str, problems: Sequence[str]) -> None:
+    """Raise one ConfigError that lists the problems under the heading, if there are any."""
+    if problems:
+        more = [f"and {len(problems) - _LISTED:,} more"] if len(problems) > _LISTED else []
+        raise ConfigError("\n  ".join([f"{heading}:", *problems[:_LISTED], *more]))
+
+
+def check_criteria(criteria: Sequence[Criterion], labels: Sequence[str], *, priced: bool = True) -> None:
+    """Refuse criteria that could never be judged, before anything is trained.
+
+    Args:
+        criteria: `plan.criteria`.
+        labels: Classes of the data.
+        priced: Whether the plan has `[plan.costs]`, which a criterion on `cost_per_1000` needs.
+
+    Raises:
+        ConfigError: A criterion names an unknown class, or a cost that is not priced; all are listed.
+    """
+    known = set(labels)
+    problems = []
+    for index, criterion in enumerate(criteria):
+        key = f"plan.criteria[{index}]"
+        if criterion.label is not None and criterion.label not in known:
+            problems.append(f"{key}.label: {unknown_label(criterion.label, labels)}")
+        if criterion.metric == "cost_per_1000" and not priced:
+            problems.append(f"{key}.metric: cost_per_1000 needs the prices of the section [plan.costs]")
+    raise_problems("a success criterion cannot be judged; correct or remove it", problems)
+
+
+def judge_criteria(
+    criteria: Sequence[Criterion], *, metrics: Mapping[str, Any], comparison: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Judge every criterion by the metrics of the test part.
+
+    Args:
+        criteria: `plan.criteria`.
+        metrics: What `dlcycle.insight.evaluate.evaluate_model` returned for the model.
+        comparison: What `dlcycle.insight.compare.compare_models` returned; None if there is no baseline.
+
+    Returns:
+        {"passed", "criteria", "sentence"}: `passed` is None without criteria; each entry of "criteria" is {"metric",
+        "label" (a class or None), "title" (both in words), "goal", "direction" ("at_least" or "at_most"), "judge",
+        "value", "low", "high", "met", "sentence"}. A metric that could not be measured counts as missed, and its
+        sentence says why.
+    """
+    judged = [_judge(criterion, _find(criterion, metrics, comparison)) for criterion in criteria]
+    missed = [entry for entry in judged if not entry["met"]]
+    if not judged:
+        sentence = "The plan names no success criteria."
+    elif missed:
+        names = ", ".join(entry["title"] for entry in missed[:_LISTED])
+        more = f" and {len(missed) - _LISTED:,} more" if len(missed) > _LISTED else ""
+        sentence = f"{len(judged) - len(missed)} of {len(judged)} success criteria met; missed: {names}{more}."
+    else:
+        count = "The success criterion is" if len(judged) == 1 else f"All {len(judged)} success criteria are"
+        sentence = f"{count} met."
+    return {"passed": not missed if judged else None, "criteria": judged, "sentence": sentence}
+
+
+def _find(criterion: Criterion, metrics: Mapping[str, Any], comparison: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The measured metric that a criterion is about, or {"value": None, "reason": why not}."""
+    if criterion.metric == "gain":
+        found = comparison["difference"] if comparison else None
+        reason = "there is no baseline to compare with"
+    elif criterion.metric in _OF_ONE_CLASS:
+        label = str(criterion.label)
+        found = metrics["per_class"].get(label, {}).get(criterion.metric)
+        reason = unknown_label(label, list(metrics["per_class"]))
+    else:
+        found = metrics.get(criterion.metric)
+        reason = "plan.costs is not given" if criterion.metric == "cost_per_1000" else "it was not measured"
+    return {"value": None, "low": None, "high": None, "reason": reason} if found is None else found
+
+
+def _judge(criterion: Criterion, measured: Mapping[str, Any]) -> dict[str, Any]:
+    at_least = criterion.at_least is not None
+    goal = float(criterion.at_least if criterion.at_least is not None else criterion.at_most or 0.0)
+    value, low, high = measured["value"], measured["low"], measured["high"]
+    deciding = value if criterion.judge == "value" else low if at_least else high
+    met = deciding is not None and (deciding >= goal if at_least else deciding <= goal)
+    title = _title(criterion.metric, criterion.label)
+    words = "at least" if at_least else "at most"
+    if value is None:
+        reason = measured.get("reason", "it was not measured")
+        aim = _number(criterion.metric, goal, goal)
+        sentence = f"Missed: {title} must be {words} {aim}, but cannot be judged: {reason}."
+    else:
+        shown, *ends = (_number(criterion.metric, number, goal) for number in (value, low, high))
+        aim = _number(criterion.metric, goal, goal)
+        rule = f"the whole interval must be {words} {aim}" if criterion.judge == "interval" else f"goal {words} {aim}"
+        verdict = "Met" if met else "Missed"
+        sentence = f"{verdict}: {title} is {shown} (95 % interval {ends[0]} to {ends[1]}); {rule}."
+    return {
+        "metric": criterion.metric,
+        "label": criterion.label,
+        "title": title,
+        "goal": goal,
+        "direction": "at_least" if at_least else "at_most",
+        "judge": criterion.judge,
+        "value": value,
+        "low": low,
+        "high": high,
+        "met": met,
+        "sentence": sentence,
+    }
+
+
+def _title(metric: str, label: str | None) -> str:
+    return _NAMES[metric] if label is None else f"{_NAMES[metric]} of {quoted(label)}"
+
+
+def _number(metric: str, number: float, goal: float) -> str:
+    """A number with the decimals that keep it apart from the goal: 94.96 % does not read as 95.0 %."""
+    scale, unit = {"cost_per_1000": (1.0, ""), "gain": (100.0, " points")}.get(metric, (100.0, " %"))
+    for decimals in range(1, 7):
+        text = f"{number * scale:,.{decimals}f}"
+        if number == goal or text != f"{goal * scale:,.{decimals}f}":
+            break
+    return f"{text}{unit}"

@@ -1,0 +1,1 @@
+"""Training: batches, the Lightning module for classification, and one call that fits a network."""

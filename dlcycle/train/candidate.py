@@ -1,0 +1,129 @@
+"""Train one candidate of the project file with one seed: rows in, a packed model and its validation scores out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from torch import nn
+
+from dlcycle.config import ModelSpec, Project
+from dlcycle.model.artifact import pack_model
+from dlcycle.model.text import NetworkSpec
+from dlcycle.model.tokenizer import Tokenizer, fit_tokenizer
+from dlcycle.train.batches import TextRows
+from dlcycle.train.fit import FitResult, State, fit_classifier
+from dlcycle.train.lineage import ResourceMeter, machine
+from dlcycle.train.scores import validation_scores
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A trained candidate, as plain data."""
+
+    model: dict[str, Any]
+    """What `dlcycle.model.load_model` reads; its temperature is still 1."""
+    history: list[dict[str, Any]]
+    """One dict an epoch; see `dlcycle.train.fit.FitResult`."""
+    validation_logits: npt.NDArray[np.float64]
+    """(M, C), rows in the order of the validation part."""
+    report: dict[str, Any]
+    """What the card and the selection need: name, seed, validation scores, sizes, seconds, device."""
+
+
+def candidate_name(spec: ModelSpec) -> str:
+    """What the user calls a candidate."""
+    return spec.name or spec.architecture
+
+
+def train_candidate(
+    frame: pd.DataFrame,
+    *,
+    spec: ModelSpec,
+    settings: Project,
+    labels: Sequence[str],
+    seed: int,
+    build_model: Callable[[NetworkSpec], nn.Module],
+    on_progress: Callable[[State], None] | None = None,
+    out_dir: Path | None = None,
+) -> Candidate:
+    """Fit the tokenizer and the network on the training part; the validation part chooses the epoch.
+
+    Args:
+        frame: rows with the columns row, text, label and part; those of the test part are not read.
+        spec: the candidate.
+        settings: the project.
+        labels: (C,) class names; their order is the order of the logits.
+        seed: decides the first weights, the batches and the dropout.
+        build_model: builds the untrained network.
+        on_progress: called after each epoch and every few seconds; see `fit_classifier`.
+        out_dir: folder for the last finite weights of a training that failed.
+
+    Raises:
+        TrainingError: the loss or the scores are no longer finite, the task is told to stop, or there is no GPU.
+    """
+    parts = {name: frame[frame["part"] == name] for name in ("train", "validation")}
+    with ResourceMeter() as meter:
+        texts = parts["train"]["text"].tolist()
+        tokenizer = fit_tokenizer(texts, spec=spec)
+        rows = {name: _encode(part, tokenizer=tokenizer, labels=labels) for name, part in parts.items()}
+        network_spec = NetworkSpec(spec, tokens=tokenizer.size, classes=len(labels))
+        fitted = fit_classifier(
+            lambda: build_model(network_spec),
+            train=rows["train"],
+            validation=rows["validation"],
+            classes=len(labels),
+            settings=settings.train,
+            seed=seed,
+            metric=settings.plan.metric,
+            on_epoch=on_progress,
+            on_step=on_progress,
+            out_dir=out_dir,
+        )
+    report = {
+        "name": candidate_name(spec),
+        "architecture": spec.architecture,
+        "seed": seed,
+        "validation": validation_scores(rows["validation"].labels, fitted.logits),
+        "truncated_share": tokenizer.truncated_share(texts),
+        **_summary(fitted),
+    }
+    model = pack_model(
+        fitted.network,
+        tokenizer=tokenizer,
+        spec=network_spec,
+        labels=labels,
+        temperature=1.0,
+        input_columns=settings.data.inputs,
+        project=settings.project.name,
+        extra={"training": report},
+    )
+    report = report | {
+        "parameters": model["description"]["parameters"],
+        "resources": meter.usage,
+        "machine": machine(),
+    }
+    return Candidate(model, fitted.history, fitted.logits, report)
+
+
+def _encode(part: pd.DataFrame, *, tokenizer: Tokenizer, labels: Sequence[str]) -> TextRows:
+    index = {label: position for position, label in enumerate(labels)}
+    classes = np.array([index[label] for label in part["label"]], dtype=np.int64)
+    return TextRows(tokenizer.encode(part["text"].tolist()), classes, part["row"].to_numpy(dtype=np.int64))
+
+
+def _summary(fitted: FitResult) -> dict[str, Any]:
+    return {
+        "best_epoch": fitted.best_epoch,
+        "epochs": len(fitted.history),
+        "stopped_early": fitted.stopped_early,
+        "steps": fitted.steps,
+        "seconds": fitted.seconds,
+        "threads": fitted.threads,
+        "device": fitted.device,
+        "precision": fitted.precision,
+        "peak_cuda_bytes": fitted.peak_cuda_bytes,
+    }

@@ -1,0 +1,131 @@
+"""The one Lightning module for classification, of any modality."""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dlcycle.config import TrainSection
+from dlcycle.errors import TrainingError
+from dlcycle.train.batches import Batch
+
+
+class ClassifierModule(LightningModule):
+    """Trains a network that gives logits (N, C) with AdamW and cross-entropy, and gathers the validation logits.
+
+    Nothing is logged per step: the sums are kept here and read once an epoch.
+    """
+
+    def __init__(
+        self, network: nn.Module, *, settings: TrainSection, steps: int, class_weights: Tensor | None = None
+    ) -> None:
+        """Wrap a network.
+
+        Args:
+            network: called with the tensors of `Batch.inputs`.
+            settings: optimiser, schedule and loss.
+            steps: optimiser steps of the whole training, for the schedule.
+            class_weights: (C,) factors of the loss of each class; all 1 when None.
+        """
+        super().__init__()
+        self.network = network
+        self.settings = settings
+        self.steps = steps
+        self.register_buffer("class_weights", class_weights, persistent=False)
+        self.train_loss_sum, self.train_rows = 0.0, 0
+        self._logits: list[Tensor] = []
+
+    def configure_optimizers(self) -> Any:
+        """AdamW (Loshchilov and Hutter, 2019) with a factor on the learning rate for each step."""
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay,
+            fused=True,
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _factor(self, step: int) -> float:
+        return learning_rate_factor(step, steps=self.steps, settings=self.settings)
+
+    def on_train_epoch_start(self) -> None:
+        """Start the sums of the epoch."""
+        self.train_loss_sum, self.train_rows = 0.0, 0
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of a batch; stops when it is not finite."""
+        loss = functional.cross_entropy(
+            self.network(*batch.inputs),
+            batch.labels,
+            weight=self.class_weights,
+            label_smoothing=self.settings.label_smoothing,
+        )
+        value = loss.item()
+        if not math.isfinite(value):
+            rows = batch.rows.tolist()
+            more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+            raise TrainingError(
+                f"expected a finite loss, got {value} at epoch {self.current_epoch + 1}, batch {batch_idx + 1}, rows "
+                f"{', '.join(map(str, rows[:5]))}{more}; lower train.learning_rate or look at these rows"
+            )
+        self.train_loss_sum += value * len(batch.labels)
+        self.train_rows += len(batch.labels)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the logits of the epoch before."""
+        self._logits.clear()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep the logits of a batch."""
+        self._logits.append(self.network(*batch.inputs).double().cpu())
+
+    def validation_logits(self) -> npt.NDArray[np.float64]:
+        """Logits (N, C) of the last validation, in the order of its batches."""
+        return torch.cat(self._logits).numpy()
+
+
+def learning_rate_factor(step: int, *, steps: int, settings: TrainSection) -> float:
+    """Factor on the peak learning rate: a linear rise over the warm-up, then the schedule down towards 0.
+
+    Args:
+        step: from 0.
+        steps: steps of the whole training.
+        settings: `schedule` and `warmup` are read.
+
+    Returns:
+        From 0 to 1; 1 / (warm-up steps) at step 0, so that no step is without effect.
+
+    Example:
+        >>> settings = TrainSection(schedule="linear", warmup=0.2)
+        >>> [learning_rate_factor(step, steps=10, settings=settings) for step in (0, 1, 2, 6, 10)]
+        [0.5, 1.0, 1.0, 0.5, 0.0]
+    """
+    warmup = round(settings.warmup * steps)
+    if step < warmup:
+        return (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    match settings.schedule:
+        case "cosine":
+            return 0.5 * (1.0 + math.cos(math.pi * min(1.0, done)))
+        case "linear":
+            return max(0.0, 1.0 - done)
+        case "constant":
+            return 1.0
+
+
+def balanced_class_weights(labels: npt.NDArray[np.int64], *, classes: int) -> Tensor:
+    """Weights (C,) that give each class the same share of the loss: N / (C * rows of the class).
+
+    Example:
+        >>> balanced_class_weights(np.array([0, 0, 0, 1]), classes=2)
+        tensor([0.6667, 2.0000])
+    """
+    counts = np.maximum(np.bincount(labels, minlength=classes), 1)
+    return torch.tensor(len(labels) / (classes * counts), dtype=torch.float32)

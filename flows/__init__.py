@@ -1,0 +1,1 @@
+"""The flows: one FlowSpec per file, wiring only."""

@@ -1,0 +1,209 @@
+"""Train candidates on labelled text, compare the best with a simple baseline, and show the result on a card.
+
+    python flows/train_flow.py run
+    python flows/train_flow.py --config project configs/ecommerce.toml run --data PATH_OR_URL
+    python flows/train_flow.py card view evaluate
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metaflow import Parameter, card, config_expr, current, resources, retry, step, timeout
+
+from dlcycle.flowkit import lineage, live, summary
+from dlcycle.flowkit.base import BaseFlow
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+    from dlcycle.config import ModelSpec, Project
+    from dlcycle.data.dataset import Dataset
+    from dlcycle.insight.assess import Assessment
+    from dlcycle.model.text import NetworkSpec
+    from dlcycle.train.candidate import Candidate
+
+
+class TrainFlow(BaseFlow):
+    """From a source of labelled text to a tested model with its verdict.
+
+    In:  the project file (Config `project`), --data, --epochs, --seed.
+    Out: data_fingerprint, experiment_id (text); split, removed, metrics, baseline_metrics, comparison, gates,
+         consistency, model, lineage (dicts); history, candidates, todo (lists of dicts). All are plain data, which the
+         Client reads without dlcycle. A metric is {"value", "low", "high", "n"}; `model` is what
+         `dlcycle.model.load_model` takes.
+
+    Hooks to override in a subclass: settings, build_dataset, fit_baseline_model, build_model, train_candidate,
+    assess_model.
+    """
+
+    data = Parameter("data", help="Where the rows come from: sample, a path, https:// or s3://. Replaces data.source.")
+    epochs = Parameter("epochs", type=int, help="Most epochs to train. Replaces train.epochs.")
+    seed = Parameter("seed", type=int, help="The only training seed. Replaces train.seeds.")
+
+    @step
+    def start(self):
+        """Turn the source into a dataset version: read, validate, clean, split."""
+        from dlcycle.data.dataset import removed_summary, table_to_bytes
+
+        settings = self.settings()
+        dataset = self.build_dataset(settings)
+        self.rows, self.removed = table_to_bytes(dataset.frame), removed_summary(dataset.removed)
+        self.labels = sorted(set(dataset.frame["label"]))
+        self.source, self.cleaning, self.split = dataset.source, dataset.cleaning, dataset.split
+        self.data_fingerprint, self.code_state = dataset.fingerprint, lineage.code_state()
+        self.experiment_id = lineage.identify_experiment(settings, data_fingerprint=dataset.fingerprint)
+        lineage.tag_run(f"experiment:{self.experiment_id}", f"data:{self.data_fingerprint[:16]}")
+        self.next(self.fit_baseline)
+
+    @step
+    def fit_baseline(self):
+        """Fit the simple model that deep learning must beat, on the same split."""
+        settings = self.settings()
+        self.baseline = self.fit_baseline_model(self.load_rows())
+        self.jobs = [(spec, seed) for spec in range(len(settings.model.candidates)) for seed in settings.train.seeds]
+        self.next(self.train, foreach="jobs")
+
+    @card(type="dlcycle_train", id=live.CARD_ID, refresh_interval=live.REFRESH_SECONDS)
+    @resources(
+        cpu=config_expr("project.train.cpu"),
+        gpu=config_expr("project.train.gpu"),
+        memory=config_expr("project.train.memory"),
+    )
+    @timeout(minutes=config_expr("project.train.time_limit"))
+    @retry(times=config_expr("project.train.retries"), minutes_between_retries=0)
+    @step
+    def train(self):
+        """Train one candidate with one seed on the training part; the validation part chooses the epoch."""
+        number, seed = self.input
+        settings = self.settings()
+        candidate = self.train_candidate(settings.model.candidates[number], seed, settings)
+        self.model, self.history = candidate.model, candidate.history
+        self.validation_logits, self.candidate_report = candidate.validation_logits, candidate.report
+        self.next(self.select)
+
+    @step
+    def select(self, inputs):
+        """Choose the candidate with the best validation metric; the test part plays no role."""
+        metric = self.project["plan"]["metric"]
+        best = max(inputs, key=lambda task: task.candidate_report["validation"][metric])
+        self.candidates = [task.candidate_report | {"selected": task.index == best.index} for task in inputs]
+        self.model, self.history = best.model, best.history
+        self.validation_logits, self.candidate_report = best.validation_logits, best.candidate_report
+        self.merge_artifacts(inputs)
+        self.next(self.evaluate)
+
+    @card(type="dlcycle_train", id=live.CARD_ID, refresh_interval=live.REFRESH_SECONDS)
+    @step
+    def evaluate(self):
+        """Measure the selected model and the baseline on the test part, once, and judge the plan's criteria."""
+        settings = self.settings()
+        result = self.assess_model(settings)
+        self.metrics, self.baseline_metrics, self.comparison = result.metrics, result.baseline_metrics, result.comparison
+        self.gates, self.consistency, self.model = result.gates, result.consistency, result.model
+        self.lineage = self.describe_lineage(settings)
+        self.todo = self.next_steps(settings)
+        self.next(self.end)
+
+    @step
+    def end(self):
+        """Say what came out; fail the run if a success criterion was missed and the project asks for that."""
+        print(summary.describe_result(self))
+        summary.enforce_gates(self.gates, fail_run=self.settings().gates.fail_run)
+
+    # Hooks
+
+    def settings(self) -> "Project":
+        """Return the typed project: the project file with --data, --epochs and --seed in their places."""
+        from dlcycle.project_file import validate_project
+
+        raw = self.project.to_dict()
+        if self.data is not None:
+            raw["data"]["source"] = self.data
+        if self.epochs is not None:
+            raw["train"]["epochs"] = self.epochs
+        if self.seed is not None:
+            raw["train"]["seeds"] = [self.seed]
+        return validate_project(raw)
+
+    def build_dataset(self, settings: "Project") -> "Dataset":
+        """Read, validate, clean and split the rows."""
+        from dlcycle.data.dataset import build_dataset
+
+        return build_dataset(settings)
+
+    def fit_baseline_model(self, rows: "pd.DataFrame") -> dict[str, Any]:
+        """Fit the baseline on the training part; return "name", "validation_scores" and "test_scores"."""
+        from dlcycle.model.baseline import score_baseline
+
+        return score_baseline(rows, labels=self.labels)
+
+    def build_model(self, spec: "NetworkSpec") -> "nn.Module":
+        """Build the untrained network of a candidate, for `spec.tokens` token ids and `spec.classes` classes."""
+        from dlcycle.model.text import build_text_model
+
+        return build_text_model(spec)
+
+    def train_candidate(self, spec: "ModelSpec", seed: int, settings: "Project") -> "Candidate":
+        """Train one candidate with one seed."""
+        from dlcycle.train.candidate import candidate_name, train_candidate
+
+        return train_candidate(
+            self.load_rows(),
+            spec=spec,
+            seed=seed,
+            settings=settings,
+            labels=self.labels,
+            build_model=self.build_model,
+            on_progress=live.follow_training(settings, candidate=candidate_name(spec), seed=seed),
+            out_dir=Path(current.tempdir or "."),
+        )
+
+    def assess_model(self, settings: "Project") -> "Assessment":
+        """Measure the selected model and the baseline on the test part."""
+        from dlcycle.insight.assess import assess_model
+
+        return assess_model(
+            self.model,
+            frame=self.load_rows(),
+            validation_logits=self.validation_logits,
+            baseline=self.baseline,
+            plan=settings.plan,
+            build_model=self.build_model,
+        )
+
+    def load_rows(self) -> "pd.DataFrame":
+        """Return the rows that entered the dataset version, with the columns row, line, text, label and part."""
+        from dlcycle.data.dataset import table_from_bytes
+
+        return table_from_bytes(self.rows)
+
+    def describe_lineage(self, settings: "Project") -> dict[str, Any]:
+        """Return where the result came from: data, code, settings, machine, time and cost."""
+        return lineage.describe_run(settings) | {
+            "source": self.source,
+            "cleaning": self.cleaning,
+            "data_fingerprint": self.data_fingerprint,
+            "experiment_id": self.experiment_id,
+            "git": self.code_state,
+            "machine": self.candidate_report["machine"],
+            "resources": self.candidate_report["resources"],
+        }
+
+    def next_steps(self, settings: "Project") -> list[dict[str, str]]:
+        """Return what to do next, most important first."""
+        from dlcycle.insight.todo import next_steps
+
+        return next_steps(
+            gates=self.gates,
+            comparison=self.comparison,
+            consistency=self.consistency,
+            cleaning=self.cleaning,
+            split=self.split,
+            selected=self.candidate_report,
+            epochs=settings.train.epochs,
+        )
+
+
+if __name__ == "__main__":
+    TrainFlow()

@@ -1,0 +1,136 @@
+import json
+from typing import Any
+
+import pytest
+
+from dlcycle.config import Criterion
+from dlcycle.errors import ConfigError
+from dlcycle.plan.criteria import check_criteria, judge_criteria
+
+
+def metric(value: float, low: float, high: float) -> dict[str, Any]:
+    return {"value": value, "low": low, "high": high, "n": 100}
+
+
+METRICS = {
+    "accuracy": metric(0.96, 0.94, 0.98),
+    "ece": metric(0.02, 0.01, 0.03),
+    "macro_f1": metric(0.9, 0.85, 0.95),
+    "automated_share": metric(0.7, 0.6, 0.8),
+    "cost_per_1000": None,
+    "per_class": {
+        "Books": {"precision": metric(0.9, 0.8, 0.95), "recall": metric(0.8, 0.7, 0.9), "f1": metric(0.85, 0.8, 0.9)},
+        "Toys": {
+            "precision": {"value": None, "low": None, "high": None, "n": 0, "reason": "the class is never predicted"},
+            "recall": metric(0.0, 0.0, 0.1),
+            "f1": metric(0.0, 0.0, 0.1),
+        },
+    },
+}
+COMPARISON = {"difference": metric(0.011, 0.004, 0.018)}
+
+
+def judge(**criterion: Any) -> dict[str, Any]:
+    gates = judge_criteria([Criterion(**criterion)], metrics=METRICS, comparison=COMPARISON)
+    assert json.loads(json.dumps(gates, allow_nan=False)) == gates
+    assert gates["passed"] is gates["criteria"][0]["met"]
+    return gates["criteria"][0]
+
+
+@pytest.mark.parametrize(
+    ("criterion", "met"),
+    [
+        ({"metric": "accuracy", "at_least": 0.95}, True),
+        ({"metric": "accuracy", "at_least": 0.96}, True),
+        ({"metric": "accuracy", "at_least": 0.961}, False),
+        ({"metric": "accuracy", "at_least": 0.95, "judge": "interval"}, False),
+        ({"metric": "accuracy", "at_least": 0.94, "judge": "interval"}, True),
+        ({"metric": "ece", "at_most": 0.02}, True),
+        ({"metric": "ece", "at_most": 0.02, "judge": "interval"}, False),
+        ({"metric": "ece", "at_most": 0.0}, False),
+        ({"metric": "ece", "at_most": 0.03, "judge": "interval"}, True),
+        ({"metric": "precision", "label": "Books", "at_least": 0.9}, True),
+        ({"metric": "recall", "label": "Books", "at_least": 0.9}, False),
+        ({"metric": "gain", "at_least": 0.005}, True),
+        ({"metric": "gain", "at_least": 0.005, "judge": "interval"}, False),
+    ],
+)
+def test_value_or_interval_decides(criterion: dict[str, Any], met: bool) -> None:
+    entry = judge(**criterion)
+    assert entry["met"] is met
+    assert entry["sentence"].startswith("Met: " if met else "Missed: ")
+
+
+def test_an_entry_says_everything() -> None:
+    entry = judge(metric="precision", label="Books", at_least=0.95)
+    assert entry == {
+        "metric": "precision", "label": "Books", "title": "precision of 'Books'", "goal": 0.95, "direction": "at_least",
+        "judge": "value", "value": 0.9, "low": 0.8, "high": 0.95, "met": False,
+        "sentence": "Missed: precision of 'Books' is 90.0 % (95 % interval 80.0 % to 95.0 %); goal at least 95.0 %.",
+    }  # fmt: skip
+
+
+def test_a_missed_goal_does_not_read_as_reached() -> None:
+    close = METRICS | {"accuracy": metric(0.94996, 0.93, 0.97)}
+    entry = judge_criteria([Criterion(metric="accuracy", at_least=0.95)], metrics=close, comparison=None)["criteria"][0]
+    assert "is 94.996 %" in entry["sentence"]
+    assert not entry["met"]
+
+
+@pytest.mark.parametrize(
+    ("criterion", "reason"),
+    [
+        ({"metric": "precision", "label": "Toys", "at_least": 0.5}, "the class is never predicted"),
+        (
+            {"metric": "f1", "label": "book", "at_least": 0.5},
+            "'book' is not a class of the data; the nearest is 'Books'",
+        ),
+        ({"metric": "cost_per_1000", "at_most": 5.0}, "plan.costs is not given"),
+    ],
+)
+def test_what_cannot_be_judged_counts_as_missed_and_says_why(criterion: dict[str, Any], reason: str) -> None:
+    entry = judge(**criterion)
+    assert entry["met"] is False
+    assert entry["value"] is None
+    assert reason in entry["sentence"]
+
+
+def test_gain_without_a_baseline() -> None:
+    gates = judge_criteria([Criterion(metric="gain", at_least=0.0)], metrics=METRICS, comparison=None)
+    assert gates["passed"] is False
+    assert "no baseline" in gates["criteria"][0]["sentence"]
+
+
+def test_the_sentence_over_all() -> None:
+    good, bad = Criterion(metric="accuracy", at_least=0.9), Criterion(metric="ece", at_most=0.01)
+    none = judge_criteria([], metrics=METRICS, comparison=COMPARISON)
+    assert none == {"passed": None, "criteria": [], "sentence": "The plan names no success criteria."}
+    both = judge_criteria([good, bad], metrics=METRICS, comparison=COMPARISON)
+    assert both["passed"] is False
+    assert both["sentence"] == "1 of 2 success criteria met; missed: calibration error."
+    assert judge_criteria([good], metrics=METRICS, comparison=None)["sentence"] == "The success criterion is met."
+    assert "All 2" in judge_criteria([good, good], metrics=METRICS, comparison=None)["sentence"]
+
+
+def test_criteria_that_can_never_be_judged_are_refused_together() -> None:
+    criteria = [
+        Criterion(metric="recall", label="Bokks", at_least=0.9),
+        Criterion(metric="recall", label="Books", at_least=0.9),
+        Criterion(metric="cost_per_1000", at_most=3.0),
+        Criterion(metric="f1", label="zzz\x1b[31m", at_least=0.9),
+    ]
+    with pytest.raises(ConfigError) as caught:
+        check_criteria(criteria, ["Books", "Toys"], priced=False)
+    message = str(caught.value)
+    assert "plan.criteria[0].label: 'Bokks' is not a class of the data; the nearest is 'Books'" in message
+    assert "plan.criteria[1]" not in message
+    assert "plan.criteria[2].metric" in message
+    assert "which has 'Books', 'Toys'" in message
+    assert "\x1b" not in message
+    check_criteria(criteria[1:3], ["Books", "Toys"])
+
+
+def test_a_long_list_of_problems_is_cut() -> None:
+    criteria = [Criterion(metric="f1", label=f"x{index}", at_least=0.9) for index in range(9)]
+    with pytest.raises(ConfigError, match="and 4 more"):
+        check_criteria(criteria, ["Books"])
