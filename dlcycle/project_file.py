@@ -162,5 +162,3 @@ def _key_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         for kind in nested:
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 yield from _key_paths(kind, path + ".")
-
-

@@ -1,10 +1,11 @@
 """Train candidates on labelled text, compare the best with a simple baseline, and show the result on a card.
 
-    python flows/train_flow.py run
-    python flows/train_flow.py --config project configs/ecommerce.toml run --data PATH_OR_URL
-    python flows/train_flow.py card view evaluate
+python flows/train_flow.py run
+python flows/train_flow.py --config project configs/ecommerce.toml run --data PATH_OR_URL
+python flows/train_flow.py card view evaluate
 """
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,9 +46,12 @@ class TrainFlow(BaseFlow):
     def start(self):
         """Turn the source into a dataset version: read, validate, clean, split."""
         from dlcycle.data.dataset import removed_summary, table_to_bytes
+        from dlcycle.plan.criteria import check_plan
 
+        self.started = time.time()
         settings = self.settings()
         dataset = self.build_dataset(settings)
+        check_plan(settings.plan, dataset.cleaning["labels"])
         self.rows, self.removed = table_to_bytes(dataset.frame), removed_summary(dataset.removed)
         self.labels = sorted(set(dataset.frame["label"]))
         self.source, self.cleaning, self.split = dataset.source, dataset.cleaning, dataset.split
@@ -99,7 +103,11 @@ class TrainFlow(BaseFlow):
         """Measure the selected model and the baseline on the test part, once, and judge the plan's criteria."""
         settings = self.settings()
         result = self.assess_model(settings)
-        self.metrics, self.baseline_metrics, self.comparison = result.metrics, result.baseline_metrics, result.comparison
+        self.metrics, self.baseline_metrics, self.comparison = (
+            result.metrics,
+            result.baseline_metrics,
+            result.comparison,
+        )
         self.gates, self.consistency, self.model = result.gates, result.consistency, result.model
         self.lineage = self.describe_lineage(settings)
         self.todo = self.next_steps(settings)
@@ -180,7 +188,7 @@ class TrainFlow(BaseFlow):
 
     def describe_lineage(self, settings: "Project") -> dict[str, Any]:
         """Return where the result came from: data, code, settings, machine, time and cost."""
-        return lineage.describe_run(settings) | {
+        return lineage.describe_run(settings, started=self.started) | {
             "source": self.source,
             "cleaning": self.cleaning,
             "data_fingerprint": self.data_fingerprint,

@@ -80,7 +80,12 @@ def test_modules_that_metaflow_loads_in_every_process_are_light(root: pathlib.Pa
     for name, path in modules(root).items():
         if name.startswith(("dlcycle.flows", "dlcycle.flowkit", "metaflow_extensions")) or name == "dlcycle":
             tree = ast.parse(path.read_text())
-            at_top = {m.split(".")[0] for node in tree.body for m in imports(node) if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.If)}
+            at_top = {
+                m.split(".")[0]
+                for node in tree.body
+                for m in imports(node)
+                if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.If)
+            }
             assert not at_top & HEAVY, name
 
 

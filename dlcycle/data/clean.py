@@ -282,9 +282,11 @@ def _handle_rare(state: _Cleaning, name: str, settings: DataSection) -> None:
         return
     if settings.rare_labels == "stop":
         named = listed(f"{shown(label)} ({count})" for label, count in rare.items())
+        variants = [group.canonical for group in group_labels(counts) if set(group.spellings) & set(rare)]
+        hint = f" data.merge_label_variants = true merges variants of {_quoted(variants)}." if variants else ""
         raise DataError(
             f"{name}: {len(rare)} of {len(counts)} classes have fewer than {least} distinct texts and cannot be in all "
-            f"three parts: {named}. Add rows, rename labels with data.label_map, or set "
+            f"three parts: {named}.{hint} Add rows, rename labels with data.label_map, or set "
             f'data.rare_labels = "drop" (remove these rows) or "merge" (into the class {shown(settings.other_label)})'
         )
     out = state.rows["label"].isin(rare)

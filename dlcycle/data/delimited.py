@@ -21,7 +21,7 @@ DELIMITERS = (",", ";", "\t", "|")
 NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}
 SNIFFED_CHARACTERS = 1 << 20
 SNIFFED_RECORDS = 100
-MAX_RECORD = 1 << 26
+MAX_RECORD = 1 << 27
 """Characters of one record past which a quote is taken to be open; csv needs four bytes and more for each."""
 MAX_RECORD_LINES = 100_000
 """Lines of a record that are kept for messages."""
@@ -47,7 +47,9 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = next(self._stream)
+        line = self._stream.readline(self._limit + 1)
+        if not line:
+            raise StopIteration
         self.number += 1
         self._size += len(line)
         if len(self.record) < MAX_RECORD_LINES:

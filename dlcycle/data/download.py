@@ -1,5 +1,6 @@
 """Fetch bytes from `https://` and `s3://`, from public addresses only and without showing secrets."""
 
+import contextlib
 import http.client
 import ipaddress
 import os
@@ -122,22 +123,29 @@ def https_chunks(uri: str, *, allowed_hosts: Sequence[str], limit: int, transpor
     deadline = time.monotonic() + TOTAL_SECONDS
     for _ in range(MAX_REDIRECTS + 1):
         parts = _checked_url(uri, allowed_hosts)
-        connection = _connection(parts, transport)
-        try:
-            response = _response(connection, parts)
+        with (
+            contextlib.closing(_connection(parts, transport)) as connection,
+            contextlib.closing(_response(connection, parts)) as response,
+        ):
             if response.status in REDIRECTS:
-                location = response.getheader("Location") or ""
-                uri = urljoin(uri, location)
-                if urlsplit(uri).scheme != "https":
-                    raise SourceError(
-                        f"{redact(parts.geturl())}: redirects to {redact(uri)}, which is not https://; refused"
-                    )
+                uri = _redirected(uri, response.getheader("Location") or "")
                 continue
+            if response.status != 200:
+                raise SourceError(_about_status(response.status, redact(uri)))
             yield from _body(response, redact(uri), limit=limit, deadline=deadline)
             return
-        finally:
-            connection.close()
     raise SourceError(f"{redact(uri)}: more than {MAX_REDIRECTS} redirects; give the final address")
+
+
+def _redirected(uri: str, location: str) -> str:
+    try:
+        target = urljoin(uri, location)
+        scheme = urlsplit(target).scheme
+    except ValueError:
+        raise SourceError(f"{redact(uri)}: redirects to something that is not a URL") from None
+    if scheme != "https":
+        raise SourceError(f"{redact(uri)}: redirects to {redact(target)}, which is not https://; refused")
+    return target
 
 
 def _checked_url(uri: str, allowed_hosts: Sequence[str]) -> SplitResult:
@@ -193,20 +201,17 @@ def _connection(parts: SplitResult, transport: Transport) -> http.client.HTTPSCo
 
 def _response(connection: http.client.HTTPSConnection, parts: SplitResult) -> http.client.HTTPResponse:
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    shown = redact(parts.geturl())
+    headers = {"Accept-Encoding": "identity", "User-Agent": "dlcycle"}
     try:
-        headers = {"Accept-Encoding": "identity", "User-Agent": "dlcycle"}
         connection.request("GET", quote(target, safe=string.punctuation), headers=headers)
-        response = connection.getresponse()
+        return connection.getresponse()
     except (OSError, http.client.HTTPException) as error:
-        raise SourceError(f"{shown}: no answer: {type(error).__name__}; try again later") from None
-    if response.status in REDIRECTS or response.status == 200:
-        return response
+        raise SourceError(f"{redact(parts.geturl())}: no answer: {type(error).__name__}; try again later") from None
+
+
+def _about_status(status: int, shown: str) -> str:
     advice = {401: "it needs a login", 403: "access is denied, or a signed URL has expired", 404: "no such file"}
-    raise SourceError(
-        f"{shown}: the server answered {response.status}: {advice.get(response.status, 'try again later')}; "
-        "check the URL in a browser"
-    )
+    return f"{shown}: the server answered {status}: {advice.get(status, 'try again later')}; check the URL in a browser"
 
 
 def _body(response: http.client.HTTPResponse, shown: str, *, limit: int, deadline: float) -> Iterator[bytes]:

@@ -10,6 +10,8 @@ from dlcycle.data.rawtable import KEPT_CHARACTERS, TableBuilder, check_header, l
 from dlcycle.errors import DataError
 
 MAX_COLUMNS = 1000
+MAX_LINE = 1 << 27
+"""Characters of a line past which line breaks are taken to be missing."""
 
 
 def read_jsonlines(
@@ -41,7 +43,9 @@ def read_jsonlines(
     raw = opener()
     raw.read(encoding.bom)
     with io.TextIOWrapper(raw, encoding=encoding.codec, newline="\n") as stream:
-        for number, line in enumerate(stream, start=1):
+        for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE), ""), start=1):
+            if len(line) == MAX_LINE:
+                raise DataError(f"{builder.name}: line {number:,} is longer than {MAX_LINE:,} characters")
             text = line.strip(" \t\r\n")
             if not text:
                 builder.note("blank_lines")

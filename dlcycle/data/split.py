@@ -162,9 +162,8 @@ def _equal_rows(values: pd.Series) -> Integers:
 
 
 def _content_hashes(frame: pd.DataFrame, seed: int) -> Hashes:
-    salt = seed.to_bytes(16, "big", signed=False) if seed < 2**128 else str(seed).encode()
     digests = [
-        hashlib.blake2b(f"{len(label)}\0{label}{text}".encode(), digest_size=8, salt=salt).digest()
+        hashlib.blake2b(f"{seed}\0{len(label)}\0{label}{text}".encode(), digest_size=8).digest()
         for label, text in zip(frame["label"], frame["text"], strict=True)
     ]
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)

@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from metaflow import Task, UserStepDecorator, current
-from metaflow.exception import MetaflowException
+from metaflow.exception import MetaflowException, MetaflowNotFound
 
 from dlcycle.errors import DlcycleError
 from dlcycle.flowkit import live
@@ -27,10 +27,8 @@ class explain_failures(UserStepDecorator):  # noqa: N801 - used as a decorator
 
     def pre_step(self, step_name: str, flow: Any, inputs: Any = None) -> None:
         """Repeat the message of the attempt before, if it was one that only the user can mend."""
-        if current.retry_count:
-            failure = Task(current.pathspec, attempt=current.retry_count - 1).exception
-            if getattr(failure, "type", "").endswith(StepFailure.__name__):
-                raise StepFailure(str(failure.exception))
+        if current.retry_count and (message := _last_message()):
+            raise StepFailure(message)
 
     def post_step(self, step_name: str, flow: Any, exception: Exception | None = None) -> tuple[Exception | None, None]:
         """Replace a DlcycleError by its message with what to do next; leave other exceptions as they are."""
@@ -42,6 +40,15 @@ class explain_failures(UserStepDecorator):  # noqa: N801 - used as a decorator
             hints = f"To go on from this step with the same settings: {resume}\nThe log of this step: {logs}"
             exception = StepFailure(f"{exception}\n{hints}")
         return exception, None
+
+
+def _last_message() -> str | None:
+    """What the attempt before this one told the user; None if it ended otherwise or nothing is known of it."""
+    try:
+        failure = Task(current.pathspec, attempt=current.retry_count - 1).exception
+    except MetaflowNotFound:
+        return None
+    return str(failure.exception) if getattr(failure, "type", "").endswith(StepFailure.__name__) else None
 
 
 def flow_command() -> str:

@@ -1,12 +1,14 @@
 """Where a result came from: everything needed to repeat a run, gathered while it runs."""
 
 import hashlib
+import logging
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metaflow import Run, current
+from metaflow.exception import MetaflowNotFound
 
 from dlcycle._version import __version__
 from dlcycle.flowkit.failures import flow_command, resume_command
@@ -14,10 +16,17 @@ from dlcycle.flowkit.failures import flow_command, resume_command
 if TYPE_CHECKING:
     from dlcycle.config import Project
 
+logger = logging.getLogger(__name__)
+
 
 def tag_run(*tags: str) -> None:
     """Put tags on the running run, so that it can be found by them."""
-    Run(f"{current.flow_name}/{current.run_id}", _namespace_check=False).add_tags(list(tags))
+    if (run := _this_run()) is None:
+        logger.warning(
+            "This task cannot reach the run's metadata; the run goes on without the tags %s.", ", ".join(tags)
+        )
+    else:
+        run.add_tags(list(tags))
 
 
 def identify_experiment(settings: "Project", *, data_fingerprint: str) -> str:
@@ -42,28 +51,28 @@ def code_state() -> dict[str, Any]:
     return git_state(Path(sys.argv[0]).resolve().parent)
 
 
-def describe_run(settings: "Project") -> dict[str, Any]:
-    """What is known about the run as a whole, as plain data: times, cost, versions, settings and commands."""
+def describe_run(settings: "Project", *, started: float) -> dict[str, Any]:
+    """What is known about the run as a whole, as plain data: times, cost, versions, settings and commands.
+
+    Args:
+        settings: the project with what the command line overrides.
+        started: when the run began, in seconds since 1970.
+    """
     from dlcycle.train.experiment import library_versions
     from dlcycle.train.lineage import cost
 
-    run = Run(f"{current.flow_name}/{current.run_id}", _namespace_check=False)
     now = datetime.now(UTC)
-    started = run.created_at.astimezone(UTC)
-    seconds = sum(((task.finished_at or datetime.now()) - task.created_at).total_seconds() for s in run for task in s)
+    seconds = _task_seconds(now) or now.timestamp() - started
     return {
-        "run": run.pathspec,
+        "run": f"{current.flow_name}/{current.run_id}",
         "user": current.username,
         "origin_run": current.origin_run_id,
-        "started": started.isoformat(timespec="seconds"),
+        "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         "finished": now.isoformat(timespec="seconds"),
-        "seconds": (now - started).total_seconds(),
+        "seconds": now.timestamp() - started,
         "task_seconds": seconds,
-        "cost": {
-            "amount": cost(seconds, settings.train.price_per_hour),
-            "currency": settings.plan.costs.currency if settings.plan.costs else "EUR",
-            "price_per_hour": settings.train.price_per_hour,
-        },
+        "cost": cost(seconds, settings.train.price_per_hour)
+        | {"currency": settings.plan.costs.currency if settings.plan.costs else "EUR"},
         "dlcycle": __version__,
         "libraries": library_versions(),
         "settings": settings.model_dump(mode="json"),
@@ -71,3 +80,20 @@ def describe_run(settings: "Project") -> dict[str, Any]:
         "card": f"{flow_command()} card view {current.run_id}/evaluate",
         "resume": resume_command(),
     }
+
+
+def _task_seconds(now: datetime) -> float | None:
+    """Seconds of all tasks of this run together, those that run counted until now; None without the run's metadata."""
+    if (run := _this_run()) is None:
+        return None
+    # Metaflow gives local times without a zone.
+    times = [(task.created_at, task.finished_at) for step in run for task in step]
+    return sum((finished.timestamp() if finished else now.timestamp()) - begun.timestamp() for begun, finished in times)
+
+
+def _this_run() -> Run | None:
+    """The running run; None in a task that runs apart from a metadata service."""
+    try:
+        return Run(f"{current.flow_name}/{current.run_id}", _namespace_check=False)
+    except MetaflowNotFound:
+        return None

@@ -29,7 +29,9 @@ def _lines(
     names = {f"{candidate['name']}, seed {candidate['seed']}": metrics, f"baseline, {baseline['name']}": baseline}
     width = max(map(len, names))
     for name, measured in names.items():
-        yield f"  {name:<{width}}  " + "  ".join(f"{title} {_interval(measured[key])}" for key, title in _TITLES.items())
+        yield f"  {name:<{width}}  " + "  ".join(
+            f"{title} {_interval(measured[key])}" for key, title in _TITLES.items()
+        )
     yield comparison["sentence"]
     if gates["criteria"]:
         yield gates["sentence"]

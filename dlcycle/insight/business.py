@@ -18,31 +18,8 @@ from dlcycle.insight.bootstrap import (
     wilson,
 )
 from dlcycle.insight.metrics import Decisions
-from dlcycle.plan.criteria import quoted, raise_problems, unknown_label
 
 _ROWS = 1000
-
-
-def check_costs(costs: Costs | None, labels: Sequence[str]) -> None:
-    """Refuse prices of classes that the data does not have, before anything is trained.
-
-    Args:
-        costs: `plan.costs`.
-        labels: Classes of the data.
-
-    Raises:
-        ConfigError: Keys of `plan.costs.matrix` name unknown classes; each is listed with the nearest class.
-    """
-    if costs is None:
-        return
-    known = set(labels)
-    problems = []
-    for true, prices in costs.matrix.items():
-        if true not in known:
-            problems.append(f"plan.costs.matrix: {unknown_label(true, labels)}")
-        wrong = [name for name in prices if name not in known]
-        problems += [f"plan.costs.matrix.{quoted(true)}: {unknown_label(name, labels)}" for name in wrong]
-    raise_problems("a price names no class; correct or remove its key", problems)
 
 
 def decision_costs(
@@ -59,7 +36,7 @@ def decision_costs(
     Args:
         decisions: Decisions on N rows.
         labels: Names of the classes.
-        costs: `plan.costs`, checked by `check_costs`.
+        costs: `plan.costs`, checked by `dlcycle.plan.criteria.check_plan`.
         automatic: Rows whose probability is high enough to be decided without a person, (N,).
         seed: Seed of the resamples.
         resamples: Number of resamples.

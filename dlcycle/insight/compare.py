@@ -76,7 +76,8 @@ def compare_models(
     if metric == "accuracy" and gains + losses < _FEW_DISAGREEMENTS:
         difference = _adjusted_interval(gains, losses, rows)
     else:
-        difference = measure(model - baseline, differences, n=rows)
+        value = (gains - losses) / rows if metric == "accuracy" else model - baseline  # 0.04, not 0.0399999
+        difference = measure(value, differences, n=rows)
     verdict = _verdict(difference, disagreements, worthwhile_gain)
     return {
         "metric": metric,

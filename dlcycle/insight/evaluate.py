@@ -38,7 +38,7 @@ def evaluate_model(
         validation_truth: True class indices of the validation part, (M,).
         validation_logits: Scores of the validation part, (M, C).
         labels: Names of the C classes.
-        plan: Required precision and costs; see `dlcycle.insight.business.check_costs`.
+        plan: Required precision and costs; see `dlcycle.plan.criteria.check_plan`.
         texts: The N texts, for the list of mistakes.
         rows: Row numbers of the N texts in the source.
         seed: Seed of all resamples.
@@ -46,7 +46,7 @@ def evaluate_model(
 
     Returns:
         Plain data. Measured metrics ({"value", "low", "high", "n"}, 95 % interval): accuracy, macro_f1, log_loss, ece,
-        ece_before (the temperature was applied), automated_share, automated_precision, cost_per_1000 (the model
+        ece_before (of the scores as they came), automated_share, automated_precision, cost_per_1000 (the model
         deciding everything; None without costs). Nested: per_class, confusion, reliability, automation, temperature,
         costs (None without), mistakes. Plain: rows, classes, currency.
 

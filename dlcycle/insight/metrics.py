@@ -79,7 +79,8 @@ def classification_metrics(
 ) -> dict[str, Any]:
     """Accuracy, F1, log loss and calibration of decisions, with intervals.
 
-    Macro-F1 is the mean over the classes that occur among the true or the predicted ones, as in scikit-learn.
+    Macro-F1 is the mean over the classes that occur among the true or the predicted ones, as in scikit-learn. Where
+    many classes have only a few rows that mean is itself biased, mostly downwards, and no interval shows that.
 
     Args:
         decisions: At least one row.

@@ -1,10 +1,11 @@
 """Success criteria: named in the plan, checked before training, judged after it."""
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dlcycle.config import Criterion
+from dlcycle.config import Costs, Criterion, PlanSection
 from dlcycle.errors import ConfigError
 
 _NAMES = {
@@ -71,6 +72,38 @@ def check_criteria(criteria: Sequence[Criterion], labels: Sequence[str], *, pric
     raise_problems("a success criterion cannot be judged; correct or remove it", problems)
 
 
+def check_costs(costs: Costs | None, labels: Sequence[str]) -> None:
+    """Refuse prices of classes that the data does not have, before anything is trained.
+
+    Args:
+        costs: `plan.costs`.
+        labels: Classes of the data.
+
+    Raises:
+        ConfigError: Keys of `plan.costs.matrix` name unknown classes; each is listed with the nearest class.
+    """
+    if costs is None:
+        return
+    known = set(labels)
+    problems = []
+    for true, prices in costs.matrix.items():
+        if true not in known:
+            problems.append(f"plan.costs.matrix: {unknown_label(true, labels)}")
+        wrong = [name for name in prices if name not in known]
+        problems += [f"plan.costs.matrix.{quoted(true)}: {unknown_label(name, labels)}" for name in wrong]
+    raise_problems("a price names no class; correct or remove its key", problems)
+
+
+def check_plan(plan: PlanSection, labels: Sequence[str]) -> None:
+    """Refuse a plan that names classes which the data does not have, before anything is trained.
+
+    Raises:
+        ConfigError: as `check_criteria` and `check_costs` do.
+    """
+    check_criteria(plan.criteria, labels, priced=plan.costs is not None)
+    check_costs(plan.costs, labels)
+
+
 def judge_criteria(
     criteria: Sequence[Criterion], *, metrics: Mapping[str, Any], comparison: Mapping[str, Any] | None
 ) -> dict[str, Any]:
@@ -121,7 +154,9 @@ def _judge(criterion: Criterion, measured: Mapping[str, Any]) -> dict[str, Any]:
     goal = float(criterion.at_least if criterion.at_least is not None else criterion.at_most or 0.0)
     value, low, high = measured["value"], measured["low"], measured["high"]
     deciding = value if criterion.judge == "value" else low if at_least else high
-    met = deciding is not None and (deciding >= goal if at_least else deciding <= goal)
+    met = deciding is not None and (
+        (deciding >= goal if at_least else deciding <= goal) or math.isclose(deciding, goal, rel_tol=1e-9)
+    )
     title = _title(criterion.metric, criterion.label)
     words = "at least" if at_least else "at most"
     if value is None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import dlcycle
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 _LIBRARIES = {
     "torch": "torch",
@@ -98,8 +98,7 @@ def experiment_id(
 
 
 def _source_files() -> Iterator[tuple[str, Path]]:
-    package = Path(dlcycle.__file__).resolve().parent
-    folders = {"": package}
+    folders = {"": _PACKAGE}
     # A regular installation has the flows inside the package, an editable one beside it.
     spec = importlib.util.find_spec("dlcycle.flows")
     for place in (spec.submodule_search_locations or ()) if spec else ():

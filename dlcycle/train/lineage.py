@@ -227,5 +227,9 @@ def _cpu_seconds() -> float:
 
 
 def _peak_memory_mb() -> float:
+    # Where the kernel tells it, not ru_maxrss: a new process inherits that from the one that started it.
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+        return int(status.get("VmHWM", "").split()[0]) / 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / _MEGABYTE if sys.platform == "darwin" else peak / 1024

@@ -28,6 +28,13 @@ FLAGS = [
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 ]
+# Chromium listens on descriptor 3 and answers on 4.
+START = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+os.dup2(ends[0], 3), os.dup2(ends[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def chromium() -> str:
@@ -130,10 +137,11 @@ def tab(folder: Path) -> Iterator[Page]:
     to_child, write = os.pipe()
     read, from_child = os.pipe()
     command = [chromium(), *FLAGS, f"--user-data-dir={folder}/profile", "about:blank"]
-    # Chromium listens on descriptor 3 and answers on 4.
-    shell = ["sh", "-c", f'exec "$@" 3<&{to_child} 4>&{from_child}', "sh", *command]
     process = subprocess.Popen(
-        shell, pass_fds=(to_child, from_child), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", START, str(to_child), str(from_child), *command],
+        pass_fds=(to_child, from_child),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     os.close(to_child)
     os.close(from_child)
@@ -169,10 +177,3 @@ def listener() -> Iterator[tuple[str, list[str]]]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def cards_on_path() -> None:
-    """Make the card package importable under its own name, as Metaflow does under a longer one."""
-    plugins = str(Path(__file__).parents[2] / "cards/metaflow_extensions/dlcycle/plugins/cards")
-    if plugins not in sys.path:
-        sys.path.insert(0, plugins)

@@ -97,8 +97,8 @@ def metrics(labels: list[str] = LABELS) -> dict[str, Any]:
             "curve": [
                 {"threshold": 1 - s / 2, "share": s, "precision": p} for s, p in zip(share, precision, strict=True)
             ],
-            "message": "88.1% of rows, those of probability 0.8740 or more, are decided automatically at 99.05% precision "
-            "(95 % interval 98.62% to 99.48%); 99.00% is required.",
+            "message": "88.1% of rows, those of probability 0.8740 or more, are decided automatically at 99.05% "
+            "precision (95 % interval 98.62% to 99.48%); 99.00% is required.",
         },
         "mistakes": [
             {
@@ -112,8 +112,8 @@ def metrics(labels: list[str] = LABELS) -> dict[str, Any]:
                 [
                     "digital kitchen scale multipurpose portable weighing machine with backlit display, 10 kg",
                     "रसोई के लिए स्टील का डिब्बा, airtight steel container set of 3 with lid for kitchen storage",
-                    "Bookshelf speaker stand, pair, height adjustable, walnut finish with cable management and carpet spikes, "
-                    "suits most bookshelf and satellite speakers up to 12 kg; rubber feet included; instructions in English, "
+                    "Bookshelf speaker stand, pair, height adjustable, walnut finish with cable management and spikes, "
+                    "suits most bookshelf and satellite speakers up to 12 kg; rubber feet; instructions in English, "
                     "assembly in ten minutes",
                     "Paper Plane Design Framed Wall Hanging Motivational Office Decor Art Prints (8.7 X 8.7 inch)",
                     "USB rechargeable LED reading lamp with clip for books and bed head board",
@@ -364,7 +364,164 @@ def state(status: str = "running") -> dict[str, Any]:
     if status == "failed":
         told["error"] = {
             "type": "TrainingError",
-            "message": "The loss is nan at epoch 5, batch 37, rows 91, 204 and 377. Lower train.learning_rate (it is 0.5); "
-            "the last finite checkpoint is of epoch 4.",
+            "message": "The loss is nan at epoch 5, batch 37, rows 91, 204 and 377. Lower train.learning_rate (it is "
+            "0.5); the last finite checkpoint is of epoch 4.",
         }
     return told
+
+
+SCRIPT = "document.documentElement.setAttribute('data-ran','yes');fetch('HOST/ran')"
+"""What every form below tries to run; `HOST` is replaced by the address of a listener."""
+
+FORMS = (
+    "<script>JS</script>",
+    "<ScRiPt>JS</sCrIpT>",
+    "<script src=HOST/s.js></script>",
+    "</script><script>JS</script>",
+    "</style><script>JS</script>",
+    "</title><script>JS</script>",
+    "</textarea><script>JS</script>",
+    "</noscript><script>JS</script>",
+    "</bdi></td></tr></table><script>JS</script>",
+    "--><script>JS</script>",
+    "]]><script>JS</script>",
+    "<script\x00>JS</script>",
+    '<img src=x onerror="JS">',
+    "<img src=x onerror=JS//",
+    "<img src=HOST/i.png>",
+    "<img/src='x'/onerror=\"JS\">",
+    '<IMG SRC=x ONERROR="JS">',
+    "<img srcset='HOST/i2.png 2x'>",
+    '"><img src=x onerror="JS">',
+    '\'><img src=x onerror="JS">',
+    "` onerror=JS x=`",
+    '" autofocus onfocus="JS" x="',
+    "' onmouseover='JS' style='position:fixed;inset:0' x='",
+    '<svg onload="JS">',
+    '<svg/onload="JS">',
+    "<svg><script>JS</script></svg>",
+    '<svg><animate onbegin="JS" attributeName=x dur=1s>',
+    "<svg><image href=HOST/i.svg></svg>",
+    '<math><mtext><img src=x onerror="JS"></mtext></math>',
+    '<body onload="JS">',
+    "<html data-ran=yes>",
+    '<iframe srcdoc="<script>parent.JS</script>"></iframe>',
+    '<iframe src="javascript:JS"></iframe>',
+    "<iframe src=HOST/frame></iframe>",
+    "<object data=HOST/o></object>",
+    '<object data="javascript:JS"></object>',
+    "<embed src=HOST/e>",
+    '<details open ontoggle="JS"><summary>x</summary></details>',
+    '<video src=x onerror="JS"></video>',
+    '<video><source onerror="JS"></video>',
+    "<audio src=HOST/a.wav autoplay></audio>",
+    '<input autofocus onfocus="JS">',
+    '<select autofocus onfocus="JS"></select>',
+    '<textarea autofocus onfocus="JS"></textarea>',
+    '<marquee onstart="JS">x</marquee>',
+    "<style>@import 'HOST/c.css';</style>",
+    '<style onload="JS"></style>',
+    "<style>*{background:url(HOST/bg.png)!important}</style>",
+    "<link rel=stylesheet href=HOST/l.css>",
+    "<link rel=prefetch href=HOST/p>",
+    "<base href=HOST/>",
+    '<meta http-equiv=refresh content="0;url=HOST/m">',
+    "<form action=HOST/f><button autofocus>x</button></form>",
+    '<a href="javascript:JS">click</a>',
+    "[click](javascript:JS)",
+    "![picture](HOST/md.png)",
+    "<javascript:JS>",
+    "<template><script>JS</script></template>",
+    "<table background=HOST/t.png><tr><td>x",
+    '<div style="background:url(HOST/d.png)">x</div>',
+    '<p onpointerenter="JS" style="position:fixed;inset:0">x</p>',
+    "&lt;script&gt;JS&lt;/script&gt;",
+    "&#60;img src=x onerror=JS&#62;",
+    "\ufeff<script>JS</script>",
+    "\u202e<script>JS</script>\u202c",
+    "<\u0000img src=x onerror=JS>",
+    "{{constructor.constructor('JS')()}}",
+    "${JS}",
+    "<%= JS %>",
+    '<xss id=x tabindex=1 onfocus="JS" autofocus></xss>',
+    "[METAFLOW_RELOAD_TOKEN]<script>JS</script>",
+)
+
+
+def attacks(host: str) -> list[str]:
+    """Every form, aimed at a listener."""
+    return [form.replace("JS", SCRIPT).replace("HOST", host) for form in FORMS]
+
+
+ODD = (
+    "NUL \x00 and bell \x07, escape \x1b[31m, C1 \x85 \x9b",
+    "lone surrogates \ud800 \udfff",
+    "right to left: \u202eelppa\u202c, isolate \u2066x\u2069, mark \u200f",
+    "عربي و English معًا 123",
+    "zero\u200bwidth\u200djoin\ufeffed \u00adsoft",
+    "e\u0301 \u0915\u094d\u0937 👩\u200d👩\u200d👧\u200d👦 🇮🇳",
+    "formula $x^2$ $\\frac{1}{2}$ \\n \\begin{x} _a_ **b**",
+    '=HYPERLINK("http://example.invalid")',
+    "two\nlines\r\nand\ttabs",
+    "x" * 10_000,
+    "длинный" * 2_000,
+    " leading and trailing ",
+    "Z̷̡̛͓̺͎̪̘̬̤̼̗͖̦̈́̋̓͐̑͛̒̋͝͝" * 20,
+)
+"""Strings that break pages without being attacks."""
+
+
+def hostile_run(host: str) -> dict[str, Any]:
+    """A run whose every string from outside is an attack or odd: texts, labels, names, titles, messages, reasons."""
+    bad = [*attacks(host), *ODD]
+    labels = [*bad, "L" * 500]
+    told = run()
+    told["project"]["project"] = {"name": bad[0], "title": bad[12], "owner": bad[1]}
+    told["project"]["plan"]["costs"]["currency"] = bad[13]
+    told["metrics"] = metrics(labels)
+    told["metrics"]["currency"] = bad[14]
+    told["metrics"]["mistakes"] = [
+        {"row": i, "text": text, "truth": labels[i - 1], "predicted": labels[-i], "probability": 0.9}
+        for i, text in enumerate(bad[:50])
+    ]
+    told["metrics"]["automation"]["message"] = bad[15]
+    told["baseline_metrics"]["name"] = bad[16]
+    told["comparison"]["sentence"] = bad[17]
+    told["gates"]["sentence"] = bad[18]
+    told["gates"]["criteria"] = [
+        item | {"title": text, "label": text, "metric": text, "sentence": text}
+        for item, text in zip(told["gates"]["criteria"], bad[19:], strict=False)
+    ]
+    told["consistency"]["message"] = bad[22]
+    told["split"]["leakage"]["message"] = bad[23]
+    told["split"]["method"] = bad[24]
+    told["split"]["labels"] = {part: dict.fromkeys(labels, 7) for part in ("train", "validation", "test")}
+    told["split"]["findings"] = [{"name": bad[25], "count": 3, "rows": [1], "message": bad[26]}]
+    cleaning, source = told["lineage"]["cleaning"], told["lineage"]["source"]
+    cleaning["removed"] = dict.fromkeys(bad, 5)
+    cleaning["label_variants"] = [
+        {"canonical": text, "spellings": {text: 2, bad[0]: 1}, "merged": False} for text in bad[:20]
+    ]
+    cleaning["conflicts"] = [{"text": text, "labels": {text: 1}, "rows": [1, 2]} for text in bad[:20]]
+    source["findings"] = [{"name": text, "count": 1, "rows": [text], "message": text} for text in bad]
+    source |= {"uri": bad[27], "sha256": bad[28], "columns": bad}
+    told["lineage"] |= dict.fromkeys(("logs", "card", "resume", "user", "dlcycle", "run", "origin_run"), bad[30])
+    told["lineage"] |= {"git": {"commit": bad[31], "branch": bad[32], "dirty": True}, "libraries": {b: b for b in bad}}
+    told["lineage"] |= {"machine": {"cpu": bad[33], "cores": 2, "memory_gb": 1.0, "gpus": bad[34:36]}}
+    told["lineage"] |= {"settings": {text: [text] for text in bad}, "cost": {"amount": None, "reason": bad[37]}}
+    told |= {"experiment_id": bad[38], "data_fingerprint": bad[39]}
+    told["model"] = {"description": {text: text for text in bad}}
+    told["todo"] = [{"level": text, "title": text, "reason": text, "action": text} for text in bad]
+    told["candidates"] = [
+        item | {"name": bad[40], "architecture": bad[41], "seed": bad[42]} for item in told["candidates"]
+    ]
+    return told
+
+
+def odd_numbers(value: Any, number: Any) -> Any:
+    """The same plain data with every float replaced, to see what None, NaN or infinity do."""
+    if isinstance(value, dict):
+        return {key: odd_numbers(item, number) for key, item in value.items()}
+    if isinstance(value, list):
+        return [odd_numbers(item, number) for item in value]
+    return number if isinstance(value, float) else value

@@ -145,6 +145,11 @@ def test_rare_labels_stop_with_every_class_and_the_ways_out():
         assert words in str(error.value)
 
 
+def test_rare_variants_point_to_the_merge():
+    with pytest.raises(DataError, match=r"'A' \(1\)\. data.merge_label_variants = true merges variants of 'a'"):
+        clean([*GOOD, ("x", "A")])
+
+
 def test_copies_do_not_make_a_class_frequent():
     with pytest.raises(DataError, match=r"'rare' \(1\)"):
         clean([*GOOD, *[("same text", "rare")] * 5])

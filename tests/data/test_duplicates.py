@@ -136,6 +136,7 @@ def test_groups_are_the_connected_components(edges):
     assert sorted(first, key=first.get) == sorted(first)
 
 
+@pytest.mark.slow
 def test_recall_on_real_data(ecommerce_csv):
     texts = pd.read_csv(ecommerce_csv, dtype=str, keep_default_na=False)["description"].drop_duplicates()
     texts = [" ".join(text.replace("'", " ").split()) for text in texts[:2000]]

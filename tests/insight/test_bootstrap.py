@@ -67,9 +67,9 @@ def coverage(share_true: float, rows: int, copies: int, simulations: int = 600) 
     return hits / simulations
 
 
-@pytest.mark.parametrize(("share_true", "rows"), [(0.85, 300), (0.97, 250), (0.999, 100)])
+@pytest.mark.parametrize(("share_true", "rows"), [(0.85, 300), (0.97, 250), (0.99, 150)])
 def test_intervals_of_a_share_hold_the_truth_in_95_percent_of_samples(share_true: float, rows: int) -> None:
-    # 600 simulations of 95 % have a standard deviation of 0.9 points; near 100 % an honest interval holds it more often.
+    # 600 simulations of 95 % have a standard deviation of 0.9 points.
     assert coverage(share_true, rows, copies=1) >= 0.925
 
 

@@ -5,8 +5,9 @@ import pytest
 
 from dlcycle.config import Costs
 from dlcycle.errors import ConfigError
-from dlcycle.insight.business import check_costs, decision_costs
+from dlcycle.insight.business import decision_costs
 from dlcycle.insight.metrics import Decisions
+from dlcycle.plan.criteria import check_costs
 
 LABELS = ["Books", "Toys"]
 

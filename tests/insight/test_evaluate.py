@@ -14,17 +14,17 @@ FLAT = (
 )  # fmt: skip
 
 
-def case(rows: int = 600, scale: float = 3.0, **changes: Any) -> dict[str, Any]:
+def case(size: int = 600, scale: float = 3.0, **changes: Any) -> dict[str, Any]:
     """Arguments of `evaluate_model`, for a model that is right in about 85 % of rows and too sure of itself."""
     generator = np.random.default_rng(0)
 
-    def part(size: int) -> tuple[np.ndarray, np.ndarray]:
+    def part() -> tuple[np.ndarray, np.ndarray]:
         logits = 2.5 * generator.standard_normal((size, len(LABELS)))
         truth = (logits + generator.gumbel(size=logits.shape)).argmax(axis=1)
         return truth, logits * scale
 
-    truth, logits = part(rows)
-    validation_truth, validation_logits = part(rows)
+    truth, logits = part()
+    validation_truth, validation_logits = part()
     arguments = {
         "truth": truth,
         "logits": logits,
@@ -32,8 +32,8 @@ def case(rows: int = 600, scale: float = 3.0, **changes: Any) -> dict[str, Any]:
         "validation_logits": validation_logits,
         "labels": LABELS,
         "plan": PlanSection(required_precision=0.95, costs=Costs(manual=0.3)),
-        "texts": [f"text {index}" for index in range(rows)],
-        "rows": list(range(1, rows + 1)),
+        "texts": [f"text {index}" for index in range(size)],
+        "rows": list(range(1, size + 1)),
         "resamples": 200,
     }
     return arguments | changes

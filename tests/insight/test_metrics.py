@@ -111,11 +111,9 @@ def macro_coverage(accuracy: float, rows: int, copies: int = 1, simulations: int
         few = noisy(rows, 4, accuracy=accuracy, seed=seed)
         made = decisions(np.repeat(few.truth, copies), np.repeat(few.predicted, copies))
         found = confusion_metrics(made, labels=names(4), seed=seed, resamples=300)
-        for index, (ours, value) in enumerate(
-            [(found["macro_f1"], true["macro_f1"]["value"])]
-            + [(found["per_class"]["class 1"]["f1"], true["per_class"]["class 1"]["f1"]["value"])]
-        ):
-            hits[index] += ours["low"] <= value <= ours["high"]
+        pairs = [(each["macro_f1"], each["per_class"]["class 1"]["f1"]) for each in (found, true)]
+        for index, (ours, right) in enumerate(zip(*pairs, strict=True)):
+            hits[index] += ours["low"] <= right["value"] <= ours["high"]
     return hits[0] / simulations, hits[1] / simulations
 
 

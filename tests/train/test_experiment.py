@@ -97,7 +97,7 @@ def digest_of(monkeypatch: pytest.MonkeyPatch) -> Any:
         class Spec:
             submodule_search_locations = [str(flows)]  # noqa: RUF012
 
-        monkeypatch.setattr(experiment.dlcycle, "__file__", str(package / "__init__.py"))
+        monkeypatch.setattr(experiment, "_PACKAGE", package)
         monkeypatch.setattr(experiment.importlib.util, "find_spec", lambda name: Spec if flows else None)
         return code_digest()
 

@@ -8,8 +8,9 @@ from .formats import PERCENT, PLAIN, count, duration, finite, moment, show, valu
 from .markup import Child, Html, data, join
 from .page import content, folded, guarded, note, preformatted, provenance, section, tile, tiles, todo, verdict
 from .train_data import at, mapping, records
-from .train_evidence import candidates_table, curves
-from .train_summary import METRICS, plain_json
+from .train_history import candidates_table, curves
+from .train_origin import plain_json
+from .train_summary import METRICS
 
 LOST = "It stopped before the first epoch ended; nothing of it is kept."
 

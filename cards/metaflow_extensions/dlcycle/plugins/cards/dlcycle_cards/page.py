@@ -22,7 +22,8 @@ _SIGNS = {"good": "✓ ", "careful": "! ", "bad": "✕ ", "info": ""}
 # Constant: what changes between pages is in the markup, so that one hash in the policy allows this script and no other.
 _LIVE_SCRIPT = """(function(){var card=document.getElementById("dlcycle-card"),last=Date.now();
 window.METAFLOW_RELOAD_TOKEN=card.getAttribute("data-token");
-window.metaflow_card_update=function(update){last=Date.now();if(update&&typeof update.html==="string")card.innerHTML=update.html;return true};
+window.metaflow_card_update=function(update){last=Date.now();
+if(update&&typeof update.html==="string")card.innerHTML=update.html;return true};
 if(/embed=true/.test(location.search))setInterval(function(){if(Date.now()-last>60000)location.reload()},5000)})();"""
 
 
@@ -116,7 +117,7 @@ def chip(level: Level, words: Child) -> Html:
 
 
 def todo(items: Sequence[Mapping[str, Any]]) -> Html:
-    """What to do next, ranked as given: each item has `level`, `title`, `reason` and `action` (a command or setting)."""
+    """What to do next, ranked as given: each item has `level`, `title`, `reason` and `action`, a command or setting."""
     levels: dict[str, Level] = {"fix": "bad", "decide": "careful", "consider": "info", "fine": "good"}
     rows = []
     for item in items:

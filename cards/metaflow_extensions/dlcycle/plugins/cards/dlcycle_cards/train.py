@@ -5,7 +5,7 @@ from typing import Any
 
 from metaflow.plugins.cards.card_modules.card import MetaflowCard
 
-from . import live, train_data, train_evidence, train_summary
+from . import live, train_data, train_evidence, train_origin, train_summary
 from .markup import Html
 from .page import content, contents, guarded, page
 
@@ -42,7 +42,7 @@ def result(run: dict[str, Any]) -> Html:
         guarded("What to do next", train_summary.next_steps, run),
         contents({anchor: title for anchor, title, _ in evidence} | {"provenance": "Where this came from"}),
         *(guarded(title, build, run) for _, title, build in evidence),
-        guarded("Where this came from", train_summary.origin, run),
+        guarded("Where this came from", train_origin.origin, run),
     )
 
 
@@ -65,10 +65,7 @@ class TrainCard(MetaflowCard):
     def render(self, task: Any) -> str:
         """The page of a finished task."""
         run = train_data.read(task, ARTIFACTS) | {"appended": self._appended}
-        if "metrics" in run:
-            body = result(run)
-        else:
-            body = live.finished(run, _state(self.runtime_data))
+        body = result(run) if "metrics" in run else live.finished(run, _state(self.runtime_data))
         return page(train_data.tab_title(run), body)
 
     def render_runtime(self, task: Any, data: Any) -> str:

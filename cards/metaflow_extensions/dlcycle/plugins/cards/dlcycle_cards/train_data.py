@@ -8,7 +8,7 @@ logger = logging.getLogger(__name__)
 
 
 def read(task: Any, names: Iterable[str]) -> dict[str, Any]:
-    """The named artifacts that a task has, with its `pathspec`; those that cannot be loaded are listed as `unreadable`."""
+    """The named artifacts that a task has, and its `pathspec`; `unreadable` lists those that cannot be loaded."""
     found: dict[str, Any] = {"pathspec": task.pathspec, "unreadable": []}
     for name in names:
         try:

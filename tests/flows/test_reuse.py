@@ -1,0 +1,138 @@
+"""A project elsewhere builds on TrainFlow, and both travel to machines that have no dlcycle."""
+
+import pathlib
+import re
+import tarfile
+
+import pytest
+from flow_runner import FLOW, Workspace, copy_checkout, install, make_interpreter
+
+SUBCLASS = """
+from metaflow import Config
+from dlcycle.flowkit.base import read_project
+from dlcycle.flows.train_flow import TrainFlow
+
+class ShopFlow(TrainFlow):
+    project = Config("project", default="shop.toml", parser=read_project)
+
+    def build_model(self, spec):
+        from shop_network import Network
+        return Network(spec)
+
+if __name__ == "__main__":
+    ShopFlow()
+"""
+
+NETWORK = """
+import torch
+
+class Network(torch.nn.Module):
+    def __init__(self, spec):
+        super().__init__()
+        self.embedding = torch.nn.EmbeddingBag(spec.tokens, 8, padding_idx=0)
+        self.head = torch.nn.Linear(8, spec.classes)
+
+    def forward(self, tokens, lengths):
+        return self.head(self.embedding(tokens))
+"""
+
+PROJECT = """
+[project]
+name = "shop"
+[data]
+sample_rows = 200
+merge_label_variants = true
+[train]
+epochs = 1
+"""
+
+SHIPPED = [
+    "dlcycle/__init__.py",
+    "dlcycle/config.py",
+    "dlcycle/data/read.py",
+    "dlcycle/flowkit/base.py",
+    "dlcycle/flows/train_flow.py",
+    "dlcycle/insight/evaluate.py",
+    "dlcycle/model/text.py",
+    "dlcycle/plan/criteria.py",
+    "dlcycle/train/fit.py",
+    "metaflow_extensions/dlcycle/plugins/cards/dlcycle_cards/__init__.py",
+    "metaflow_extensions/dlcycle/plugins/cards/dlcycle_cards/page.py",
+    "metaflow_extensions/dlcycle/plugins/cards/dlcycle_cards/style.css",
+]
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter with every dependency and no dlcycle."""
+    return make_interpreter(tmp_path_factory.mktemp("bare"))
+
+
+@pytest.fixture(scope="session")
+def regular_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An interpreter with dlcycle installed by `pip install .`."""
+    python = make_interpreter(tmp_path_factory.mktemp("regular"))
+    install(python, str(copy_checkout(tmp_path_factory.mktemp("checkout"))))
+    return python
+
+
+@pytest.fixture(params=["editable", "regular"])
+def project(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Workspace:
+    """A project in its own folder, with dlcycle installed in one of two ways."""
+    for name, content in {"shop_flow.py": SUBCLASS, "shop_network.py": NETWORK, "shop.toml": PROJECT}.items():
+        (tmp_path / name).write_text(content)
+    if request.param == "editable":
+        return Workspace(tmp_path)
+    return Workspace(tmp_path, python=request.getfixturevalue("regular_python"))
+
+
+def test_the_bare_interpreter_has_no_dlcycle(bare_python: str, tmp_path: pathlib.Path) -> None:
+    done = Workspace(tmp_path, python=bare_python).call("-c", "import metaflow, torch, dlcycle")
+    assert "No module named 'dlcycle'" in done.output
+
+
+@pytest.mark.slow
+def test_a_subclass_runs_with_its_own_project_and_network(project: Workspace) -> None:
+    done = project.call("shop_flow.py", "run").expect()
+    code = f"""
+from metaflow import Run, namespace
+from metaflow.cards import get_cards
+namespace(None)
+run = Run("ShopFlow/{done.run_id}")
+print(run.data.model["description"]["architecture"], run.data.lineage["settings"]["project"]["name"], "project:shop" in run.tags | run.system_tags)
+print(len(get_cards(run["evaluate"].task, type="dlcycle_train")[0].get()) > 50_000)
+"""
+    assert project.client(code).splitlines() == ["custom shop True", "True"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flow", ["shipped", "subclass"])
+def test_the_code_package_runs_where_dlcycle_is_not_installed(
+    project: Workspace, bare_python: str, tmp_path: pathlib.Path, flow: str
+) -> None:
+    shipped = project.python != Workspace(tmp_path).python
+    path = "shop_flow.py" if flow == "subclass" else "-m dlcycle.flows.train_flow" if shipped else str(FLOW)
+    archive = tmp_path / "code.tgz"
+    project.call(*path.split(), "--no-pylint", "package", "save", str(archive)).expect()
+    with tarfile.open(archive) as package:
+        names = {re.sub(r"^\.?/?", "", name) for name in package.getnames()}
+        package.extractall(tmp_path / "pod", filter="data")
+    missing = [name for name in SHIPPED if f"mf_code/{name}" not in names]
+    assert not missing
+
+    pod = tmp_path / "pod"
+    main = "shop_flow.py" if flow == "subclass" else "train_flow.py"
+    variables = {"PYTHONPATH": str(pod / ".mf_code"), "METAFLOW_EXTRACTED_ROOT": str(pod)}
+    remote = Workspace(tmp_path, python=bare_python, variables=variables)
+    where = remote.call(
+        "-c", "import dlcycle, metaflow.plugins as p; print(dlcycle.__file__, [c.type for c in p.CARDS])"
+    )
+    assert str(pod) in where.output
+    assert "dlcycle_train" in where.output
+    # What a pod does: take the Config's value from the package, then run one step of a run that was begun elsewhere.
+    config = ["--config-value", "project", "kv.project"]
+    remote.call(main, "--quiet", *config, "init", "--run-id", "7", "--task-id", "1", cwd=pod).expect()
+    step = ["step", "start", "--run-id", "7", "--task-id", "2", "--input-paths", "7/_parameters/1"]
+    remote.call(main, "--quiet", *config, *step, cwd=pod).expect()
+    stored = remote.call(main, "--quiet", *config, "dump", "7/start/2", "--private", cwd=pod).expect()
+    assert "data_fingerprint" in stored.output
