@@ -17,7 +17,7 @@ MAX_DEPTH = 20
 
 
 def parse_project(text: str) -> dict[str, Any]:
-    """Read TOML, JSON or YAML text and return the complete project, defaults filled in, as plain data.
+    r"""Read TOML, JSON or YAML text and return the complete project, defaults filled in, as plain data.
 
     Args:
         text: content of a project file; empty text means every default.
@@ -28,7 +28,7 @@ def parse_project(text: str) -> dict[str, Any]:
     Raises:
         ConfigError: the text cannot be read, or keys or values are wrong; all of them are listed.
 
-    >>> parse_project('[project]\\nname = "shop"')["project"]["name"]
+    >>> parse_project('[project]\nname = "shop"')["project"]["name"]
     'shop'
     >>> parse_project('{"data": {"targt": "label"}}')
     Traceback (most recent call last):

@@ -163,7 +163,7 @@ class TrainFlow(BaseFlow):
             settings=settings,
             labels=self.labels,
             build_model=self.build_model,
-            on_progress=live.follow_training(settings, candidate=candidate_name(spec), seed=seed),
+            on_progress=live.follow_training(settings, candidate=candidate_name(spec), seed=seed, say=print),
             out_dir=Path(current.tempdir or "."),
         )
 

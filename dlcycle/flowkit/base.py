@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from metaflow import Config, FlowMutator, FlowSpec, config_expr
-from metaflow import project as metaflow_project
+from metaflow import project as metaflow_project  # type: ignore[attr-defined]
 from metaflow.exception import MetaflowException
 from metaflow.user_decorators.mutable_flow import MutableFlow
 
@@ -45,7 +45,7 @@ class explain_every_step(FlowMutator):  # noqa: N801 - used as a decorator
     def mutate(self, mutable_flow: MutableFlow) -> None:
         """Decorate the steps."""
         for _, step in mutable_flow.steps:
-            step.add_decorator(explain_failures, duplicates=step.IGNORE)
+            step.add_decorator(explain_failures, duplicates=step.IGNORE)  # type: ignore[arg-type]
 
 
 @explain_every_step

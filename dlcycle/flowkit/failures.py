@@ -48,7 +48,7 @@ def _last_message() -> str | None:
         failure = Task(current.pathspec, attempt=current.retry_count - 1).exception
     except MetaflowNotFound:
         return None
-    return str(failure.exception) if getattr(failure, "type", "").endswith(StepFailure.__name__) else None
+    return str(failure.exception) if failure and failure.type.endswith(StepFailure.__name__) else None
 
 
 def flow_command() -> str:

@@ -30,7 +30,7 @@ def tag_run(*tags: str) -> None:
 
 
 def identify_experiment(settings: "Project", *, data_fingerprint: str) -> str:
-    """The hash of all that decides the result: rows, settings, libraries, the code of dlcycle and of the flow's file."""
+    """The hash of all that decides the result: rows, settings, libraries, dlcycle's code and the flow's own file."""
     from dlcycle.train.experiment import code_digest, experiment_id, library_versions
 
     plain = settings.model_dump(mode="json")

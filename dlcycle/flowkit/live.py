@@ -19,20 +19,26 @@ REFRESH_SECONDS = 5
 """Shortest time between two refreshes that the flows' @card decorators allow; Metaflow drops earlier ones silently."""
 UPDATE_SECONDS = 15
 """Time between two updates of a running card; each starts a process that takes about a second of a core."""
+STORE_SECONDS = 60
+"""Time between two updates that are waited for and stored as a page, which stays if the task is killed."""
 
 State = dict[str, Any]
 
 _shown: State = {}
 _refreshed = 0.0
+_stored = 0.0
 
 
-def follow_training(settings: "Project", *, candidate: str, seed: int) -> Callable[[State], None]:
-    """Return the callback that prints a line for each finished epoch and keeps the step's card up to date.
+def follow_training(
+    settings: "Project", *, candidate: str, seed: int, say: Callable[[str], None]
+) -> Callable[[State], None]:
+    """Return the callback that says a line for each finished epoch and keeps the step's card up to date.
 
     Args:
         settings: the project, for the titles.
         candidate: name of the candidate being trained.
         seed: its seed.
+        say: takes a line for the terminal.
     """
     about = {
         "status": "running",
@@ -50,12 +56,11 @@ def follow_training(settings: "Project", *, candidate: str, seed: int) -> Callab
         nonlocal printed
         for entry in state["history"][printed:]:
             best = "  best so far" if entry["epoch"] == state["best_epoch"] else ""
-            print(
+            say(
                 f"{candidate}, seed {seed}: epoch {entry['epoch']:>3} of {state['epochs']}"
                 f"  training loss {entry['train_loss']:.4f}  validation loss {entry['validation_loss']:.4f}"
                 f"  accuracy {entry['validation_accuracy']:.4f}  macro F1 {entry['validation_macro_f1']:.4f}"
-                f"  {entry['seconds']:.1f} s{best}",
-                flush=True,
+                f"  {entry['seconds']:.1f} s{best}"
             )
         printed = len(state["history"])
         _shown.update(about | state)
@@ -68,7 +73,7 @@ def follow_training(settings: "Project", *, candidate: str, seed: int) -> Callab
 def show_state(state: State) -> None:
     """Show a plain-data state on the running step's card; does nothing on a step without one."""
     _shown.update(state)
-    _refresh(_shown)
+    _refresh(_shown, store=time.monotonic() - _stored >= STORE_SECONDS)
 
 
 def show_failure(exception: Exception, *, resume: str, logs: str) -> None:
@@ -80,14 +85,15 @@ def show_failure(exception: Exception, *, resume: str, logs: str) -> None:
     # The first refresh of a card is not waited for; the second returns when both are stored.
     for _ in range(2):
         time.sleep(max(0.0, REFRESH_SECONDS + 0.5 - (time.monotonic() - _refreshed)))
-        _refresh(state)
+        _refresh(state, store=True)
 
 
-def _refresh(state: State) -> None:
-    global _refreshed
+def _refresh(state: State, *, store: bool) -> None:
+    global _refreshed, _stored
     if (card := _card()) is not None:
         _refreshed = time.monotonic()
-        card.refresh({"dlcycle": state | {"updated": datetime.now(UTC).isoformat(timespec="seconds")}}, force=True)
+        _stored = _refreshed if store else _stored
+        card.refresh({"dlcycle": state | {"updated": datetime.now(UTC).isoformat(timespec="seconds")}}, force=store)
 
 
 def _card() -> Any:

@@ -56,6 +56,6 @@ def enforce_gates(gates: Mapping[str, Any], *, fail_run: bool) -> None:
     if fail_run and missed:
         listed = "\n  ".join(missed)
         raise GateError(
-            f"{len(missed)} of {len(gates['criteria'])} success criteria missed, and gates.fail_run is true:\n  {listed}\n"
-            "Everything the run made is saved; `run.data` and the card of step evaluate show it."
+            f"{len(missed)} of {len(gates['criteria'])} success criteria missed, and gates.fail_run is true:\n"
+            f"  {listed}\nEverything the run made is saved; `run.data` and the card of step evaluate show it."
         )

@@ -4,6 +4,7 @@ Every network takes `tokens (N, L)` padded with 0 and `lengths (N,)`, and its re
 padding nor on the other rows of the batch.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,17 +57,25 @@ def build_text_model(spec: NetworkSpec) -> nn.Module:
 
 
 class BagNetwork(nn.Module):
-    """Mean of the embeddings of words and n-grams (Joulin et al., 2016), then an MLP with `layers` hidden layers."""
+    """Weighted sum of the embeddings of words and n-grams, then an MLP with `layers` hidden layers.
+
+    As fastText (Joulin et al., 2016), but each id has a weight that is learnt, and the sum is divided by the norm of the
+    weights, as in TF-IDF. Ids rise as frequency falls, so that by Zipf's law the logarithm of the id is about the inverse
+    document frequency: the weights start there.
+    """
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         settings = spec.settings
         self.embedding = _embedding(spec, scale=0.01)
+        self.weights = nn.Embedding(spec.tokens, 1, padding_idx=PAD)
+        with torch.no_grad():
+            self.weights.weight[:, 0] = 0.5 + torch.log1p(torch.arange(spec.tokens) / 20.0)
         self.token_dropout = settings.dropout
         sizes = [settings.embedding, *[settings.hidden] * settings.layers]
         hidden = [
             part
-            for inputs, outputs in zip(sizes, sizes[1:], strict=False)
+            for inputs, outputs in itertools.pairwise(sizes)
             for part in (nn.Linear(inputs, outputs), nn.GELU(), nn.Dropout(settings.dropout))
         ]
         self.head = nn.Sequential(*hidden, nn.Linear(sizes[-1], spec.classes))
@@ -76,7 +85,9 @@ class BagNetwork(nn.Module):
         keep = _mask(tokens, lengths)
         if self.training and self.token_dropout:
             keep = keep & (torch.rand(tokens.shape, device=tokens.device) >= self.token_dropout)
-        return self.head(_masked_mean(self.embedding(tokens), keep))
+        weights = self.weights(tokens).squeeze(2) * keep
+        norm = weights.square().sum(1, keepdim=True).clamp(min=1e-12).sqrt()
+        return self.head((weights.unsqueeze(1) @ self.embedding(tokens)).squeeze(1) / norm)
 
 
 class ConvolutionNetwork(nn.Module):

@@ -46,7 +46,8 @@ class ClassifierModule(LightningModule):
             self.network.parameters(),
             lr=self.settings.learning_rate,
             weight_decay=self.settings.weight_decay,
-            fused=True,
+            # Lightning does not clip the gradients of a fused optimizer when it scales them.
+            fused=self.trainer.precision == "32-true",
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,6 +1,7 @@
 """The page builder: escaping by default, numbers that say no more than they know, figures that are only pictures."""
 
 import base64
+import doctest
 import html
 import math
 import re
@@ -8,12 +9,13 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import card_data
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards import charts, figures, formats
+from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards import charts, figures, formats, markup
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards import page as page_module
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards.formats import PERCENT, PLAIN, POINTS
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards.markup import Html, data, el, join, safe_text
@@ -38,6 +40,13 @@ def test_safe_text_is_inert_and_can_be_stored(text: str, label: bool) -> None:
 @given(st.text(st.characters(categories=["L", "N", "P", "S"]), max_size=200))
 def test_safe_text_keeps_ordinary_text(text: str) -> None:
     assert html.unescape(safe_text(text)) == text
+
+
+@pytest.mark.parametrize("module", [formats, markup], ids=["formats", "markup"])
+def test_examples_in_docstrings_are_true(module: ModuleType) -> None:
+    done = doctest.testmod(module)
+    assert done.attempted
+    assert not done.failed
 
 
 def test_safe_text_counts_what_it_cuts() -> None:

@@ -229,6 +229,8 @@ def test_print_opens_what_is_folded(tab: browser.Page, tmp_path: Path) -> None:
     hidden = tab.evaluate("document.querySelector('#provenance pre').checkVisibility({contentVisibilityAuto: true})")
     tab._call("Emulation.setEmulatedMedia", media="print")
     shown = tab.evaluate("document.querySelector('#provenance pre').checkVisibility({contentVisibilityAuto: true})")
+    tab.resize(794)  # A4 at 96 pixels an inch
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 794
     assert tab.evaluate(folded) > 0
     tab._call("Emulation.setEmulatedMedia", media="")
     assert (hidden, shown) == (False, True)

@@ -99,7 +99,8 @@ from metaflow import Run, namespace
 from metaflow.cards import get_cards
 namespace(None)
 run = Run("ShopFlow/{done.run_id}")
-print(run.data.model["description"]["architecture"], run.data.lineage["settings"]["project"]["name"], "project:shop" in run.tags | run.system_tags)
+model, lineage = run.data.model, run.data.lineage
+print(model["description"]["architecture"], lineage["settings"]["project"]["name"], "project:shop" in run.system_tags)
 print(len(get_cards(run["evaluate"].task, type="dlcycle_train")[0].get()) > 50_000)
 """
     assert project.client(code).splitlines() == ["custom shop True", "True"]

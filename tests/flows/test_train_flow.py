@@ -140,8 +140,13 @@ print(prediction.labels, prediction.probabilities.shape, prediction.probabilitie
 @pytest.mark.slow
 def test_the_same_settings_give_bit_identical_weights_in_another_run(small_run: Run) -> None:
     workspace, first = small_run
-    weights = "from metaflow import Run, namespace\nnamespace(None)\nfor task in Run('TrainFlow/{}')['train']:\n"
-    weights += "    m = task.data.model['description']; print(m['extra']['training']['name'], m['extra']['training']['seed'], m['sha256']['weights'])"
+    weights = """
+from metaflow import Run, namespace
+namespace(None)
+for task in Run("TrainFlow/{}")["train"]:
+    model, report = task.data.model, task.data.candidate_report
+    print(report["name"], report["seed"], model["description"]["sha256"]["weights"])
+"""
     second = workspace.run("--seed", "1", "--max-workers", "1", project=SMALL).expect()
     known = set(workspace.client(weights.format(first.run_id)).splitlines())
     again = set(workspace.client(weights.format(second.run_id)).splitlines())
@@ -163,9 +168,10 @@ from metaflow.cards import get_cards
 namespace(None)
 run = Run("TrainFlow/{done.run_id}")
 task = run["evaluate"].task
-print(run.successful, task.data.gates["passed"], len(task.data.model["weights"]) > 1000, "missed" in get_cards(task)[0].get())
+print(run.successful, task.data.gates["passed"], len(task.data.model["weights"]) > 1000)
+print("missed" in get_cards(task)[0].get())
 """
-    assert workspace.client(code) == "False False True True"
+    assert workspace.client(code) .splitlines() == ["False False True", "True"]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +228,9 @@ def test_bad_arguments_give_a_message_and_no_traceback(
 
 @pytest.mark.slow
 def test_a_loss_that_is_no_number_stops_the_run_and_leaves_a_card(workspace: Workspace) -> None:
-    project = '{"data": {"sample_rows": 200, "merge_label_variants": true}, "train": {"learning_rate": 1e30, "gradient_clip": 0}}'
+    project = """
+    {"data": {"sample_rows": 200, "merge_label_variants": true}, "train": {"learning_rate": 1e30, "gradient_clip": 0}}
+    """
     done = workspace.run(project=project).expect(code=1)
     for word in ("epoch 1, batch", "rows", "checkpoint", "learning_rate"):
         assert word in done.output, word

@@ -56,7 +56,7 @@ def range_bar(
     parts = [el("i", class_="axis")]
     words = f"{name} {measured(metric, unit)}"
     if interval:
-        start, end = (_place(finite(at) or 0.0, low, high) for at in interval)
+        start, end = (_place(at, low, high) for at in sorted(finite(at) or 0.0 for at in interval))
         width = f"{float(end[:-1]) - float(start[:-1]):.2f}%"
         parts.append(el("i", class_="span", style=f"left:{start};width:{width}"))
         words += f", interval {interval_text(metric, unit)}"
@@ -94,7 +94,8 @@ def _shade(share: float, right: bool) -> str:
 
 def _cell(number: float, total: float, right: bool, many: bool, title: Html) -> Html:
     share = number / total if total else 0.0
-    shown = show(share, PERCENT, bare=True) if not many else f"{100 * share:.0f}"
+    whole = f"{100 * share:.0f}" if share >= 0.005 else "<1"
+    shown = whole if many else show(share, PERCENT, bare=True)
     if not number:
         return el("td", "·", class_="h0", title=title)
     inside = join(shown) if many else join(el("b", shown) if right else shown, el("small", count(number)))
@@ -137,8 +138,9 @@ def heat_map(
             for j in range(len(names))
         ]
         cells = [_cell(values[j], total, i == j, many, title[j]) for j in range(len(names))]
-        number = el("span", f"{i + 1}{SPACE}", class_="soft") if many else None
-        rows.append(el("tr", el("th", data(name, 40, label=True), " ", number, scope="row"), cells))
+        number = el("span", f"{i + 1}{SPACE} ", class_="soft") if many else None
+        head = el("th", number, data(name, 40, label=True), scope="row", title=safe_text(name, label=True))
+        rows.append(el("tr", head, cells))
     corner = el("th", el("span", "truth ↓", class_="soft"), scope="col")
     kind = "heat many" if many else "heat"
     inside = el("table", el("thead", el("tr", corner, heads)), el("tbody", rows), class_=kind)

@@ -147,15 +147,6 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> bytes | None:
             ecolor="#a9bfe6",
             linewidth=1.6,
         )
-        upper.annotate(
-            "dashed: right as often as stated",
-            (0.99, 0.04),
-            xycoords="axes fraction",
-            color=SOFT,
-            ha="right",
-            va="bottom",
-            fontsize=9.5,
-        )
         upper.set(ylabel="share right", ylim=(start, 1.02))
         width = (1 - start) * 0.035
         lower.bar(stated, numbers, width=width, color=FILL, edgecolor=ACCENT, linewidth=0.8)
@@ -191,30 +182,15 @@ def automation(curve: Sequence[Mapping[str, Any]], required: object, share: obje
             xlabel="share of rows decided alone",
             ylabel="precision of those rows",
             xlim=(0, 1.02),
-            ylim=(max(0.0, min(shown) - 0.12 * span), min(1 + 0.03 * span, max(shown) + 0.14 * span)),
+            ylim=(max(0.0, min(shown) - 0.12 * span), min(1 + 0.08 * span, max(shown) + 0.14 * span)),
         )
         if goal is not None:
-            axes.axhline(goal, color=GOOD, linewidth=1.4, linestyle="--")
-            axes.annotate(
-                f"required {_percent(goal)}",
-                (0.01, goal),
-                xytext=(2, -4),
-                textcoords="offset points",
-                va="top",
-                color=GOOD,
-            )
+            axes.axhline(goal, color=GOOD, linewidth=1.4, linestyle="--", label=f"required: {_percent(goal)}")
         if at is not None and reached is not None:
-            axes.plot([at], [reached], marker="D", color=SECOND, markersize=9, markeredgecolor="white", zorder=5)
-            axes.annotate(
-                f"chosen: {100 * at:.0f}\u00a0%",
-                (at, reached),
-                xytext=(-9, -9),
-                textcoords="offset points",
-                ha="right",
-                va="top",
-                color=SECOND,
-                fontweight="bold",
-            )
+            chosen = f"chosen: {100 * at:.0f}\u00a0% of rows"
+            axes.plot([at], [reached], "D", color=SECOND, markersize=9, markeredgecolor="white", zorder=5, label=chosen)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(loc="lower left", frameon=False)
         axes.xaxis.set_major_formatter(_percent)
         axes.yaxis.set_major_formatter(_percent)
     return _svg(output)

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 SPACE = "\u00a0"
 MINUS = "\u2212"
+LARGEST = 1e100
+"""Numbers from here on are taken for the overflow that they are; NaN and infinity go with them."""
 NOT_MEASURED = "not measured"
 NOT_RECORDED = "not recorded by this run"
 _SYMBOLS = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥", "INR": "₹"}
@@ -21,10 +23,12 @@ class Unit:
     after: str = ""
     digits: int = 3
     """Decimals where no interval says better."""
+    least: int = 0
+    """Decimals even where the interval supports fewer."""
 
 
 PERCENT = Unit(100.0, after=SPACE + "%", digits=1)
-POINTS = Unit(100.0, after=SPACE + "points", digits=1)
+POINTS = Unit(100.0, after=SPACE + "points", digits=1, least=1)
 PLAIN = Unit()
 
 
@@ -35,14 +39,14 @@ def currency_unit(currency: object) -> Unit:
 
 
 def finite(value: object) -> float | None:
-    """The value as a float, or None when it is not a number that can be shown."""
+    """The value as a float, or None when it is not a number that can be shown or drawn."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None
+    return number if abs(number) < LARGEST else None
 
 
 def decimals(unit: Unit, interval: tuple[object, object] | None) -> int:
@@ -59,7 +63,7 @@ def decimals(unit: Unit, interval: tuple[object, object] | None) -> int:
     if not (math.isfinite(half) and half > 0):
         return unit.digits
     size = math.floor(math.log10(half))
-    return min(6, max(0, (half / 10**size < 1.5) - size))
+    return min(6, max(unit.least, (half / 10**size < 1.5) - size))
 
 
 def show(

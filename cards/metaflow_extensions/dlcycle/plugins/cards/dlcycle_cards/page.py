@@ -121,12 +121,13 @@ def todo(items: Sequence[Mapping[str, Any]]) -> Html:
     levels: dict[str, Level] = {"fix": "bad", "decide": "careful", "consider": "info", "fine": "good"}
     rows = []
     for item in items:
-        name = str(item.get("level", "consider"))
+        level = item.get("level")
+        name = level if level in levels else "consider"
         action = item.get("action")
         rows.append(
             el(
                 "li",
-                el("span", safe_text(name, 20), class_=f"chip {levels.get(name, 'info')}"),
+                el("span", name, class_=f"chip {levels[name]}"),
                 el(
                     "div",
                     el("b", data(item.get("title", ""), 300)),

@@ -138,8 +138,8 @@ def _per_class(run: Mapping[str, Any]) -> Html:
             data(label, 80, label=True),
             count(at(item, "support")),
             join(with_interval(at(item, "f1"), PLAIN), range_bar(at(item, "f1"), PLAIN, name="F1", domain=shared)),
-            show(value_of(at(item, "precision")), PLAIN, ends(at(item, "precision"))),
-            show(value_of(at(item, "recall")), PLAIN, ends(at(item, "recall"))),
+            _brief(at(item, "precision")),
+            _brief(at(item, "recall")),
         ]
         for label, item in order[:CLASSES]
     ]
@@ -151,8 +151,21 @@ def _per_class(run: Mapping[str, Any]) -> Html:
         Column("Precision", "number"),
         Column("Recall", "number"),
     ]
-    more = f" {several(hidden, 'better class', 'better classes')} not listed." if hidden else ""
-    return table(columns, rows, name="Figures by class", head=True, caption=f"Weakest class first.{more}")
+    words = ["Weakest class first."]
+    if any(value_of(at(item, key)) is None for _, item in order[:CLASSES] for key in ("precision", "recall")):
+        words.append("A dash: not measured, because no test row is predicted as this class or none belongs to it.")
+    if hidden:
+        words.append(f"{several(hidden, 'better class', 'better classes')} not listed.")
+    return table(columns, rows, name="Figures by class", head=True, caption=" ".join(words))
+
+
+def _brief(metric: object) -> Html:
+    value = value_of(metric)
+    return (
+        el("span", "–", title=f"not measured: {reason_of(metric)}")
+        if value is None
+        else join(show(value, PLAIN, ends(metric)))
+    )
 
 
 def right_and_wrong(run: Mapping[str, Any]) -> Html:
@@ -189,40 +202,49 @@ def right_and_wrong(run: Mapping[str, Any]) -> Html:
 def confidence(run: Mapping[str, Any]) -> Html:
     """Calibration, and how much can be decided without a person."""
     metrics = mapping(run.get("metrics"))
-    bins, auto = records(metrics.get("reliability")), mapping(metrics.get("automation"))
+    bins = records(metrics.get("reliability"))
+    numbers = folded("The numbers behind the reliability diagram", _bins_table(bins)) if bins else None
+    return section(
+        "How far its confidence can be trusted",
+        None,
+        pair(_calibration(metrics, bins), _automation(mapping(metrics.get("automation")))),
+        numbers,
+        anchor="confidence",
+    )
+
+
+def _calibration(metrics: Mapping[str, Any], bins: Sequence[Mapping[str, Any]]) -> Html:
     drawn = figures.reliability(bins)
-    left = note("No reliability diagram: this run recorded no calibration bins.")
-    if drawn:
-        before, after = metrics.get("ece_before"), metrics.get("ece")
-        temperature = value_of(metrics.get("temperature"))
-        cured = ""
-        if value_of(before) is not None and temperature is not None:
-            cured = (
-                f" It was {show(value_of(before), PERCENT, ends(after))} before the scores were divided by "
-                f"temperature {show(temperature, PLAIN, (0, 0.04))}."
-            )
-        left = figure(
-            drawn,
-            _alt_reliability(bins),
-            f"How often it is right when it says so; bars are 95 % intervals. "
-            f"Calibration error (ECE) {measured(after, PERCENT)}.{cured}",
-        )
+    if drawn is None:
+        return note("No reliability diagram: this run recorded no calibration bins.")
+    before, after = metrics.get("ece_before"), metrics.get("ece")
+    temperature = value_of(metrics.get("temperature"))
+    words = [
+        "How often it is right when it says so, with 95 % intervals; on the dashed line it is right that often.",
+        f"Calibration error (ECE) {measured(after, PERCENT)}.",
+    ]
+    if value_of(before) is not None and temperature is not None:
+        was = show(value_of(before), PERCENT, ends(after))
+        divisor = show(temperature, PLAIN, (0, 0.04))
+        words.append(f"It was {was} before the scores were divided by temperature {divisor}.")
+    return figure(drawn, _alt_reliability(bins), " ".join(words))
+
+
+def _automation(auto: Mapping[str, Any]) -> Html:
     share, precision, threshold = auto.get("share"), auto.get("precision"), finite(auto.get("threshold"))
-    curve = records(auto.get("curve"))
-    drawn = figures.automation(curve, auto.get("required_precision"), value_of(share), value_of(precision))
-    right = note(join("No automation curve: ", data(auto.get("message") or "not recorded by this run", 300)))
-    if drawn:
-        chosen = "No threshold reaches the required precision."
-        if threshold is not None and value_of(share) is not None:
-            chosen = (
-                f"At probability {show(threshold)} and above, {measured(share, PERCENT)} of rows are decided "
-                f"alone, {measured(precision, PERCENT)} of them right."
-            )
-        caption = data(auto["message"], 400) if auto.get("message") else chosen
-        rest = " The rest go to a person." if threshold is not None else ""
-        right = figure(drawn, f"Precision against share of rows decided alone. {chosen}", join(caption, rest))
-    numbers = folded("The numbers behind the diagrams", _bins_table(bins)) if bins else None
-    return section("How far its confidence can be trusted", None, pair(left, right), numbers, anchor="confidence")
+    required, message = auto.get("required_precision"), auto.get("message")
+    drawn = figures.automation(records(auto.get("curve")), required, value_of(share), value_of(precision))
+    if drawn is None:
+        return note(join("No automation curve: ", data(message or "not recorded by this run", 300)))
+    chosen = "No threshold reaches the required precision."
+    if threshold is not None and value_of(share) is not None:
+        chosen = (
+            f"At probability {show(threshold)} and above, {measured(share, PERCENT)} of rows are decided alone, "
+            f"{measured(precision, PERCENT)} of them right."
+        )
+    rest = " The rest go to a person." if threshold is not None else ""
+    alt = f"Precision against share of rows decided alone. {chosen}"
+    return figure(drawn, alt, join(data(message, 400) if message else chosen, rest))
 
 
 def _alt_reliability(bins: Sequence[Mapping[str, Any]]) -> str:
