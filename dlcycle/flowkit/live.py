@@ -25,8 +25,8 @@ STORE_SECONDS = 60
 State = dict[str, Any]
 
 _shown: State = {}
-_refreshed = 0.0
-_stored = 0.0
+_refreshed = float("-inf")
+_stored = float("-inf")
 
 
 def follow_training(
