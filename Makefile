@@ -3,8 +3,8 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/.ready
 
-# Metaflow asks who runs a flow; bare containers do not say.
-export METAFLOW_USER ?= $(shell id -un)
+# Metaflow asks who runs a flow, and takes root for no answer.
+export METAFLOW_USER ?= $(patsubst root,developer,$(shell id -un))
 
 .PHONY: setup demo test lint
 

@@ -1,6 +1,6 @@
 """How much Lightning costs beside a plain PyTorch loop, and what batches of similar length save.
 
-    python benchmarks/train_speed.py --data ../shared/data/ecommerce.csv
+    python benchmarks/train_speed.py --data PATH/ecommerce.csv
 
 Both loops train the same networks on the same batches with the same steps, one after the other, in alternating order;
 seconds are medians of an epoch with its validation, ratios are medians over the pairs.

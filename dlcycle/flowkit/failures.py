@@ -54,8 +54,13 @@ def _last_message() -> str | None:
 def flow_command() -> str:
     """The command that started this flow, up to its subcommand, such as `python flows/train_flow.py`."""
     # The link that a virtual environment calls python is not resolved: its target knows no packages.
-    python = "python" if shutil.which("python") == sys.executable else os.path.relpath(sys.executable)
-    return f"{python if len(python) < len(sys.executable) else sys.executable} {sys.argv[0]}"
+    nearby = os.path.relpath(sys.executable)
+    python = nearby if len(nearby) < len(sys.executable) else sys.executable
+    if shutil.which("python") == sys.executable:
+        python = "python"
+    # Metaflow finds no user name in a bare container, nor takes root for one, unless it is told.
+    known = any(os.environ.get(name, "root") != "root" for name in ("SUDO_USER", "USERNAME", "USER"))
+    return f"{'' if known else f'METAFLOW_USER={current.username} '}{python} {sys.argv[0]}"
 
 
 def resume_command() -> str:

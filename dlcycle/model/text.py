@@ -59,18 +59,21 @@ def build_text_model(spec: NetworkSpec) -> nn.Module:
 class BagNetwork(nn.Module):
     """Weighted sum of the embeddings of words and n-grams, then an MLP with `layers` hidden layers.
 
-    As fastText (Joulin et al., 2016), but each id has a weight that is learnt, and the sum is divided by the norm of the
-    weights, as in TF-IDF. Ids rise as frequency falls, so that by Zipf's law the logarithm of the id is about the inverse
-    document frequency: the weights start there.
+    As fastText (Joulin et al., 2016), but with fixed weights, and the sum is divided by the norm of the weights, as in
+    TF-IDF. Word ids rise as frequency falls, so that by Zipf's law the logarithm of the id stands for the inverse
+    document frequency. Hashed n-grams weigh little: most are rare and several share an id.
     """
+
+    token_weights: Tensor
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         settings = spec.settings
         self.embedding = _embedding(spec, scale=0.01)
-        self.weights = nn.Embedding(spec.tokens, 1, padding_idx=PAD)
-        with torch.no_grad():
-            self.weights.weight[:, 0] = 0.5 + torch.log1p(torch.arange(spec.tokens) / 20.0)
+        weights = 0.5 + torch.log1p(torch.arange(spec.tokens) / 20.0)
+        if settings.tokenizer == "words" and settings.ngrams > 1:
+            weights[-settings.buckets :] = 0.3
+        self.register_buffer("token_weights", weights, persistent=False)
         self.token_dropout = settings.dropout
         sizes = [settings.embedding, *[settings.hidden] * settings.layers]
         hidden = [
@@ -78,14 +81,14 @@ class BagNetwork(nn.Module):
             for inputs, outputs in itertools.pairwise(sizes)
             for part in (nn.Linear(inputs, outputs), nn.GELU(), nn.Dropout(settings.dropout))
         ]
-        self.head = nn.Sequential(*hidden, nn.Linear(sizes[-1], spec.classes))
+        self.head = nn.Sequential(nn.Dropout(settings.dropout), *hidden, nn.Linear(sizes[-1], spec.classes))
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Logits (N, C) of tokens (N, L)."""
         keep = _mask(tokens, lengths)
         if self.training and self.token_dropout:
             keep = keep & (torch.rand(tokens.shape, device=tokens.device) >= self.token_dropout)
-        weights = self.weights(tokens).squeeze(2) * keep
+        weights = self.token_weights[tokens] * keep
         norm = weights.square().sum(1, keepdim=True).clamp(min=1e-12).sqrt()
         return self.head((weights.unsqueeze(1) @ self.embedding(tokens)).squeeze(1) / norm)
 

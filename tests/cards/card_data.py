@@ -143,7 +143,7 @@ def lineage() -> dict[str, Any]:
     """Where a run came from."""
     return {
         "source": {
-            "uri": "../shared/data/ecommerce.csv",
+            "uri": "data/ecommerce.csv",
             "name": "ecommerce.csv",
             "bytes": 9204117,
             "sha256": "b3a1f0" + "0" * 58,
