@@ -17,8 +17,8 @@ $(READY): setup.cfg pyproject.toml constraints.txt
 	touch $@
 
 demo: $(READY)
-	$(BIN)/python flows/train_flow.py run
-	@$(BIN)/python flows/train_flow.py --quiet logs --stdout end
+	$(BIN)/python flows/train_flow.py run --run-id-file .venv/demo-run-id
+	@$(BIN)/python flows/train_flow.py --quiet logs --stdout $$(cat .venv/demo-run-id)/end
 
 lint: $(READY)
 	$(BIN)/ruff check .

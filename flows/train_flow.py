@@ -57,7 +57,7 @@ class TrainFlow(BaseFlow):
         self.source, self.cleaning, self.split = dataset.source, dataset.cleaning, dataset.split
         self.data_fingerprint, self.code_state = dataset.fingerprint, lineage.code_state()
         self.experiment_id = lineage.identify_experiment(settings, data_fingerprint=dataset.fingerprint)
-        lineage.tag_run(f"experiment:{self.experiment_id}", f"data:{self.data_fingerprint[:16]}")
+        lineage.tag_run(experiment=self.experiment_id, data=self.data_fingerprint)
         self.next(self.fit_baseline)
 
     @step
@@ -116,6 +116,8 @@ class TrainFlow(BaseFlow):
     @step
     def end(self):
         """Say what came out; fail the run if a success criterion was missed and the project asks for that."""
+        # Again, because a resumed run has not gone through the first step.
+        lineage.tag_run(experiment=self.experiment_id, data=self.data_fingerprint)
         print(summary.describe_result(self))
         summary.enforce_gates(self.gates, fail_run=self.settings().gates.fail_run)
 

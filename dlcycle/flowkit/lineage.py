@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def tag_run(*tags: str) -> None:
-    """Put tags on the running run, so that it can be found by them."""
+def tag_run(*, experiment: str, data: str) -> None:
+    """Tag the running run with what it is about, so that equal experiments can be found before they are repeated."""
+    tags = [f"experiment:{experiment}", f"data:{data[:16]}"]
     if (run := _this_run()) is None:
         logger.warning(
             "This task cannot reach the run's metadata; the run goes on without the tags %s.", ", ".join(tags)
         )
     else:
-        run.add_tags(list(tags))
+        run.add_tags(tags)
 
 
 def identify_experiment(settings: "Project", *, data_fingerprint: str) -> str:
@@ -56,13 +57,15 @@ def describe_run(settings: "Project", *, started: float) -> dict[str, Any]:
 
     Args:
         settings: the project with what the command line overrides.
-        started: when the run began, in seconds since 1970.
+        started: when its first step began, in seconds since 1970; a resumed run began later.
     """
     from dlcycle.train.experiment import library_versions
     from dlcycle.train.lineage import cost
 
     now = datetime.now(UTC)
-    seconds = _task_seconds(now) or now.timestamp() - started
+    run = _this_run()
+    started = run.created_at.timestamp() if run else started
+    seconds = _task_seconds(run, now) if run else now.timestamp() - started
     return {
         "run": f"{current.flow_name}/{current.run_id}",
         "user": current.username,
@@ -82,10 +85,8 @@ def describe_run(settings: "Project", *, started: float) -> dict[str, Any]:
     }
 
 
-def _task_seconds(now: datetime) -> float | None:
-    """Seconds of all tasks of this run together, those that run counted until now; None without the run's metadata."""
-    if (run := _this_run()) is None:
-        return None
+def _task_seconds(run: Run, now: datetime) -> float:
+    """Seconds of all tasks of a run together, those that still run counted until now."""
     # Metaflow gives local times without a zone.
     times = [(task.created_at, task.finished_at) for step in run for task in step]
     return sum((finished.timestamp() if finished else now.timestamp()) - begun.timestamp() for begun, finished in times)

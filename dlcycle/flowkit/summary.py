@@ -36,8 +36,8 @@ def _lines(
     if gates["criteria"]:
         yield gates["sentence"]
     yield ""
-    yield f"The card:       {flow_command()} card view {current.run_id}/evaluate"
-    yield f"Measure again:  {flow_command()} resume evaluate --origin-run-id {current.run_id}"
+    yield f"The card:              {flow_command()} card view {current.run_id}/evaluate"
+    yield f"Resume a step of it:   {flow_command()} resume evaluate --origin-run-id {current.run_id}"
 
 
 def _interval(metric: Mapping[str, Any]) -> str:

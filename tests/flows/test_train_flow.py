@@ -155,6 +155,18 @@ for task in Run("TrainFlow/{}")["train"]:
 
 
 @pytest.mark.slow
+def test_a_step_can_be_resumed_and_gives_the_same_result(small_run: Run, artifacts: dict) -> None:
+    workspace, first = small_run
+    again = workspace.call(FLOW, "--no-pylint", "resume", "evaluate", "--origin-run-id", first.run_id).expect()
+    read = READ_CONTRACT.format(run=again.run_id, names=["metrics", "experiment_id", "lineage", "model", "removed"])
+    resumed = json.loads(workspace.client(read))
+    assert resumed["metrics"] == artifacts["metrics"]
+    assert f"experiment:{artifacts['experiment_id']}" in resumed["tags"]
+    assert resumed["lineage"]["origin_run"] == first.run_id
+    assert resumed["lineage"]["started"] >= artifacts["lineage"]["finished"]
+
+
+@pytest.mark.slow
 def test_a_missed_criterion_fails_the_run_after_everything_is_saved(workspace: Workspace) -> None:
     project = """
     {"data": {"sample_rows": 200, "merge_label_variants": true}, "train": {"epochs": 1}, "gates": {"fail_run": true},
@@ -171,7 +183,7 @@ task = run["evaluate"].task
 print(run.successful, task.data.gates["passed"], len(task.data.model["weights"]) > 1000)
 print("missed" in get_cards(task)[0].get())
 """
-    assert workspace.client(code) .splitlines() == ["False False True", "True"]
+    assert workspace.client(code).splitlines() == ["False False True", "True"]
 
 
 @pytest.mark.parametrize(
