@@ -28,7 +28,7 @@ def measure(settings: Project, seed: int) -> dict[str, float]:
     settings = settings.model_copy(update={"split": settings.split.model_copy(update={"seed": seed})})
     frame = build_dataset(settings).frame
     labels = sorted(set(frame["label"]))
-    parts = {name: rows for name, rows in frame.groupby("part")}
+    parts = dict(iter(frame.groupby("part")))
     truth = parts["test"]["label"].to_numpy()
 
     vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2)

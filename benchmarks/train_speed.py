@@ -42,6 +42,7 @@ class Task:
     settings: TrainSection
 
     def build(self) -> nn.Module:
+        """The untrained network."""
         return build_text_model(self.spec)
 
 
@@ -139,6 +140,7 @@ class _Padded(TextRows):
 
 
 def make_task(texts: list[str], labels: Ids, architecture: Architecture) -> Task:
+    """Encode the texts for a network with the default settings; an eighth of them is the validation part."""
     spec = ModelSpec(architecture=architecture)
     held_out = len(texts) // 8
     tokenizer = fit_tokenizer(texts[held_out:], spec=spec)
@@ -152,6 +154,7 @@ def make_task(texts: list[str], labels: Ids, architecture: Architecture) -> Task
 
 
 def main() -> None:
+    """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="CSV with the columns category and description; the bundled sample without it")
     parser.add_argument("--rows", type=int, default=2000)

@@ -74,7 +74,7 @@ class PlanSection(Section):
     problem: str = Field("", max_length=2000)
     """The decision to be made, in one or two sentences."""
     metric: Literal["accuracy", "macro_f1"] = "accuracy"
-    """The primary metric: selects the model on the validation part and is compared with the baseline on the test part."""
+    """Selects the model on the validation part and is compared with the baseline on the test part."""
     worthwhile_gain: Share = 0.0
     """The smallest gain over the baseline, as a share (0.005 = half a point), that pays for deep learning."""
     required_precision: Share = 0.99
@@ -101,7 +101,6 @@ class DataSection(Section):
     """Text columns; several are joined with a line break, in this order."""
     target: str = "category"
     """Label column."""
-    id: str | None = None
     time: str | None = None
     """Column of dates or timestamps, for `split.method = "time"`."""
     group: str | None = None
@@ -110,13 +109,13 @@ class DataSection(Section):
     encoding: Literal["auto", "utf-8", "utf-16", "cp1252"] = "auto"
     delimiter: Literal["auto", ",", ";", "\t", "|"] = "auto"
     on_bad_rows: Literal["fail", "quarantine"] = "fail"
-    """Rows with the wrong number of fields, of broken JSON or longer than `max_characters`: stop, or set aside and report."""
+    """Rows with the wrong number of fields or broken JSON: stop, or set them aside and report them."""
     max_characters: int = Field(1_000_000, ge=1)
-    """Longest text that counts as a text."""
+    """Longest text that counts as one; longer ones are removed and reported."""
     label_map: dict[str, str] = {}
     """Labels to rename, old to new, before anything else."""
     merge_label_variants: bool = False
-    """Merge labels that differ only by case, white space, invisible or look-alike characters into the most frequent spelling."""
+    """Merge labels that differ by case, white space, invisible or look-alike characters; the most frequent wins."""
     conflicting_labels: Literal["drop", "keep"] = "drop"
     """Equal texts with different labels: remove them all, or keep the most frequent label of each text."""
     min_rows_per_label: int = Field(3, ge=3)

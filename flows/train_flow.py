@@ -210,6 +210,7 @@ class TrainFlow(BaseFlow):
             consistency=self.consistency,
             cleaning=self.cleaning,
             split=self.split,
+            source=self.source,
             selected=self.candidate_report,
             epochs=settings.train.epochs,
         )

@@ -1,7 +1,7 @@
 """Cleaning: from the rows of a source to the rows that may be learnt from, every removal counted with its reason.
 
 The steps, in order: rows that could not be read are set aside, text columns are joined and normalised (Unicode NFC,
-no outer white space), texts too long or missing and missing labels are removed, labels are renamed, label variants
+no outer white space), rows without text or label are removed, labels are renamed, label variants
 grouped, exact duplicates and conflicting labels resolved, rare classes handled. Which rows remain depends on what
 the rows say, not on their order.
 """
@@ -9,7 +9,7 @@ the rows say, not on their order.
 import logging
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,14 +18,14 @@ import pandas as pd
 
 from dlcycle.config import DataSection
 from dlcycle.data.labels import LabelGroup, group_labels, is_blank
-from dlcycle.data.rawtable import RawTable, listed, shown
+from dlcycle.data.messages import EXCERPT_CHARACTERS, finding, listed, quoted, shown
+from dlcycle.data.rawtable import RawTable
 from dlcycle.errors import DataError
 
 LEAST_ROWS = 10
 """Fewer rows than this cannot be split into three parts that measure anything."""
 REMOVED_COLUMNS = ["row", "line", "reason", "detail", "text", "label"]
 _CONFLICTS_SHOWN = 20
-_TEXT_SHOWN = 200
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class _Cleaning:
     """State that the steps work on: the rows still in, the rows out, and what was noticed."""
 
     rows: pd.DataFrame
-    removed: list[pd.DataFrame] = field(default_factory=list)
+    removed: list[pd.DataFrame]
     findings: list[dict[str, Any]] = field(default_factory=list)
 
     def remove(self, out: np.ndarray | pd.Series | list[bool], reason: str, detail: str | Iterable[str]) -> None:
@@ -62,9 +62,6 @@ class _Cleaning:
         """Rename labels."""
         labels = [renamed.get(label, label) for label in self.rows["label"]]
         self.rows = self.rows.assign(label=pd.Series(labels, index=self.rows.index, dtype=object))
-
-    def note(self, name: str, count: int, rows: Sequence[int], message: str) -> None:
-        self.findings.append({"name": name, "count": count, "rows": [int(row) for row in rows[:5]], "message": message})
 
 
 def clean_table(table: RawTable, *, name: str, settings: DataSection, part_column: str | None = None) -> CleanTable:
@@ -81,20 +78,19 @@ def clean_table(table: RawTable, *, name: str, settings: DataSection, part_colum
         The clean table. Kept and removed rows together are the rows read and the rows that could not be read.
 
     Raises:
-        DataError: A text is too long and `on_bad_rows` is "fail", classes are too rare and
-            `rare_labels` is "stop", or fewer than two classes or ten rows remain.
+        DataError: Classes are too rare and `rare_labels` is "stop", or fewer than two classes or ten rows remain.
     """
-    state = _Cleaning(_entered(table, settings=settings, part_column=part_column))
-    state.removed.append(_bad_rows(table.quarantined))
-    _remove_long(state, name, settings)
+    rows = _entered(table, settings=settings, part_column=part_column)
+    state = _Cleaning(rows, removed=[table.quarantined.assign(label="")[REMOVED_COLUMNS]])
     _remove_missing(state)
     _rename_labels(state, settings.label_map)
     groups = _group_variants(state, merge=settings.merge_label_variants)
     conflicts = _conflicts(state.rows)
     _remove_duplicates(state)
-    shown = _resolve_conflicts(state, conflicts, keep=settings.conflicting_labels == "keep")
+    examples = _resolve_conflicts(state, conflicts, keep=settings.conflicting_labels == "keep")
+    _require_enough(state, name)
     _handle_rare(state, name, settings)
-    _require_enough(state.rows, name, table)
+    _require_enough(state, name)
     removed = pd.concat(state.removed).sort_values("row", kind="stable", ignore_index=True)
     removed = removed.astype(dict.fromkeys(["reason", "detail", "text", "label"], object))
     frame = state.rows.drop(columns=["text_id"]).reset_index(drop=True)
@@ -107,7 +103,7 @@ def clean_table(table: RawTable, *, name: str, settings: DataSection, part_colum
             {"canonical": group.canonical, "spellings": group.spellings, "merged": settings.merge_label_variants}
             for group in groups
         ],
-        "conflicts": shown,
+        "conflicts": examples,
         "conflict_count": int(conflicts["text_id"].nunique()),
         "labels": label_counts(frame["label"]),
         "findings": state.findings,
@@ -160,31 +156,12 @@ def _entered(table: RawTable, *, settings: DataSection, part_column: str | None)
     return pd.DataFrame(data)
 
 
-def _quoted(labels: Iterable[str]) -> str:
-    return listed(map(shown, labels))
+def _normalise(value: str) -> str:
+    return unicodedata.normalize("NFC", value).strip()
 
 
 def _normalised(values: pd.Series) -> list[str]:
-    return ["" if value is None else unicodedata.normalize("NFC", value).strip() for value in values]
-
-
-def _bad_rows(quarantined: pd.DataFrame) -> pd.DataFrame:
-    rows = quarantined.assign(detail=quarantined["reason"], reason="bad_row", label="")
-    return rows[REMOVED_COLUMNS].astype({"row": np.int64, "line": np.int64})
-
-
-def _remove_long(state: _Cleaning, name: str, settings: DataSection) -> None:
-    lengths = state.rows["text"].map(len).to_numpy(dtype=np.int64)
-    long = lengths > settings.max_characters
-    if long.any() and settings.on_bad_rows == "fail":
-        places = state.rows.loc[long, ["row", "line"]].itertuples(index=False)
-        where = listed(f"row {row:,} (line {line:,})" for row, line in places)
-        raise DataError(
-            f"{name}: {where}: the joined text has more characters than data.max_characters = "
-            f'{settings.max_characters:,}. Raise it, or set data.on_bad_rows = "quarantine" to leave these rows out'
-        )
-    details = [f"{length} characters, data.max_characters is {settings.max_characters}" for length in lengths[long]]
-    state.remove(long, "too_long", details)
+    return ["" if value is None else _normalise(value) for value in values]
 
 
 def _remove_missing(state: _Cleaning) -> None:
@@ -196,26 +173,15 @@ def _rename_labels(state: _Cleaning, label_map: dict[str, str]) -> None:
     renamed = {_normalise(old): _normalise(new) for old, new in label_map.items()}
     unused = sorted(set(renamed) - set(state.rows["label"]))
     if unused:
-        message = f"data.label_map renames labels that no row has: {_quoted(unused)}"
-        state.note("unused_label_map", len(unused), [], message)
+        message = f"Entries of data.label_map had no effect, as no row has these labels: {quoted(unused)}"
+        state.findings.append(finding("unused_label_map", message, count=0))
     state.relabel(renamed)
-
-
-def _normalise(value: str) -> str:
-    return unicodedata.normalize("NFC", value).strip()
 
 
 def _group_variants(state: _Cleaning, *, merge: bool) -> list[LabelGroup]:
     groups = group_labels(label_counts(state.rows["label"]))
-    canonical = {spelling: group.canonical for group in groups for spelling in group.spellings}
-    variants = sorted(spelling for spelling, target in canonical.items() if spelling != target)
-    if variants:
-        rows = state.rows.loc[state.rows["label"].isin(variants), "row"]
-        fate = "merged into the most frequent spelling" if merge else "kept apart (data.merge_label_variants merges)"
-        message = f"labels equal but for case, space, invisible or look-alike characters, {fate}: {_quoted(variants)}"
-        state.note("label_variants", len(rows), rows.tolist(), message)
     if merge:
-        state.relabel(canonical)
+        state.relabel({spelling: group.canonical for group in groups for spelling in group.spellings})
     return groups
 
 
@@ -259,14 +225,10 @@ def _resolve_conflicts(state: _Cleaning, conflicts: pd.DataFrame, *, keep: bool)
     ]
     texts = conflicts.groupby("text_id")["text"].min()
     state.remove(out, "conflicting_label", details)
-    if counts:
-        fate = "the most frequent label was kept, ties were removed" if keep else "all their rows were removed"
-        message = f"texts with more than one label: {fate}"
-        state.note("conflicting_labels", len(counts), conflicts["row"].tolist(), message)
     order = sorted(counts, key=lambda text_id: (-counts[text_id].total(), texts[text_id]))[:_CONFLICTS_SHOWN]
     return [
         {
-            "text": texts[text_id][:_TEXT_SHOWN],
+            "text": texts[text_id][:EXCERPT_CHARACTERS],
             "labels": dict(sorted(counts[text_id].items(), key=lambda item: (-item[1], item[0]))),
             "rows": numbers[text_id][:_CONFLICTS_SHOWN],
         }
@@ -283,36 +245,42 @@ def _handle_rare(state: _Cleaning, name: str, settings: DataSection) -> None:
     if settings.rare_labels == "stop":
         named = listed(f"{shown(label)} ({count})" for label, count in rare.items())
         variants = [group.canonical for group in group_labels(counts) if set(group.spellings) & set(rare)]
-        hint = f" data.merge_label_variants = true merges variants of {_quoted(variants)}." if variants else ""
+        hint = f"data.merge_label_variants = true merges variants of {quoted(variants)}\n" if variants else ""
         raise DataError(
-            f"{name}: {len(rare)} of {len(counts)} classes have fewer than {least} distinct texts and cannot be in all "
-            f"three parts: {named}.{hint} Add rows, rename labels with data.label_map, or set "
+            f"{name}: {len(rare):,} of {len(counts):,} classes have fewer than {least} distinct texts, too few for "
+            f"all three parts: {named}\n{hint}Add rows, rename labels with data.label_map, or set "
             f'data.rare_labels = "drop" (remove these rows) or "merge" (into the class {shown(settings.other_label)})'
         )
     out = state.rows["label"].isin(rare)
     rows = state.rows.loc[out, "row"].tolist()
     few = f"classes with fewer than {least} distinct texts"
     if settings.rare_labels == "drop":
-        state.note("rare_labels", len(rare), rows, f"{few}, removed: {_quoted(rare)}")
-        state.remove(out, "rare_label", [f"its class has {rare[x]} texts" for x in state.rows.loc[out, "label"]])
+        state.findings.append(finding("rare_labels", f"{few.capitalize()} were removed: {quoted(rare)}", rows=rows))
+        details = [f"distinct texts in its class: {rare[label]}" for label in state.rows.loc[out, "label"]]
+        state.remove(out, "rare_label", details)
         return
     other = _normalise(settings.other_label)
     merged = sum(rare.values()) + (0 if other in rare else counts.get(other, 0))
     if merged < least:
         raise DataError(
-            f"{name}: the {few} make {merged} texts together, too few for the class {shown(other)} of "
-            f'data.other_label. Add rows, use data.label_map, or set data.rare_labels = "drop"'
+            f"{name}: all {few} together have {merged}, too few for the class {shown(other)} of data.other_label. "
+            'Add rows, use data.label_map, or set data.rare_labels = "drop"'
         )
-    state.note("rare_labels", len(rare), rows, f"{few}, merged into {shown(other)}: {_quoted(rare)}")
+    message = f"{few.capitalize()} were merged into {shown(other)}: {quoted(rare)}"
+    state.findings.append(finding("rare_labels", message, rows=rows))
     state.relabel(dict.fromkeys(rare, other))
 
 
-def _require_enough(rows: pd.DataFrame, name: str, table: RawTable) -> None:
-    total = len(table.frame) + len(table.quarantined)
+def _require_enough(state: _Cleaning, name: str) -> None:
+    rows, reasons = state.rows, pd.concat(state.removed)["reason"].value_counts()
     problems = []
     if len(rows) < LEAST_ROWS:
-        problems.append(f"{len(rows)} of {total} rows are left after cleaning, at least {LEAST_ROWS} are needed")
+        total = len(rows) + int(reasons.sum())
+        removed = listed(f"{reason.replace('_', ' ')} {count:,}" for reason, count in reasons.items()) or "none"
+        problems.append(
+            f"{len(rows)} of {total:,} rows are left (removed: {removed}), at least {LEAST_ROWS} are needed"
+        )
     if (classes := rows["label"].unique().tolist()) and len(classes) < 2:
-        problems.append(f"all {len(rows)} rows have the label {_quoted(classes)}, at least two classes are needed")
+        problems.append(f"all {len(rows):,} rows have the label {quoted(classes)}, at least two classes are needed")
     if problems:
         raise DataError(f"{name}: {'; '.join(problems)}. Check data.target and data.inputs, or add rows")

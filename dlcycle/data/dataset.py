@@ -14,14 +14,13 @@ import pyarrow.parquet as pq
 
 from dlcycle.config import Project
 from dlcycle.data.clean import clean_table
+from dlcycle.data.messages import EXAMPLES, EXCERPT_CHARACTERS
 from dlcycle.data.rawtable import RawTable
 from dlcycle.data.read import read_table, table_from_frame
 from dlcycle.data.sample import generate_sample
 from dlcycle.data.source import open_source
 from dlcycle.data.split import split_table
 
-_EXAMPLES = 5
-_TEXT_SHOWN = 200
 _READING = {"source", "sample_rows", "sha256", "allowed_hosts", "max_megabytes", "format", "encoding", "delimiter"}
 """Keys of the `data` section that say how to get at the rows, not what becomes of them."""
 
@@ -60,13 +59,13 @@ def build_dataset(settings: Project, *, uri: str | None = None) -> Dataset:
         SourceError: The source cannot be opened or must not be.
         DataError: Its rows cannot be used as they are.
     """
-    table, source = _read(settings, uri or settings.data.source)
-    columns = [settings.split.column] if settings.split.column else []
-    clean = clean_table(table, name=source["name"], settings=settings.data, part_column=next(iter(columns), None))
-    split = split_table(clean.frame, settings=settings.split)
+    table, source = _read(settings, settings.data.source if uri is None else uri)
+    name = source["uri"]
+    clean = clean_table(table, name=name, settings=settings.data, part_column=settings.split.column)
+    split = split_table(clean.frame, name=name, settings=settings.split)
     removed = pd.concat([clean.removed, split.removed]).sort_values("row", kind="stable", ignore_index=True)
     identity = fingerprint(table, split.frame, settings=settings, removed=removed)
-    logger.info("%s: dataset version %s", source["name"], identity)
+    logger.info("%s: dataset version %s", name, identity)
     return Dataset(split.frame, removed, source, clean.report, split.report, identity)
 
 
@@ -165,11 +164,11 @@ def removed_summary(removed: pd.DataFrame) -> dict[str, Any]:
         whole table for `table_from_bytes`.
     """
     counts = removed["reason"].value_counts().sort_index()
-    examples = removed.groupby("reason").head(_EXAMPLES).sort_values(["reason", "row"])
+    examples = removed.groupby("reason").head(EXAMPLES).sort_values(["reason", "row"])
     return {
         "total": len(removed),
         "counts": {str(reason): int(count) for reason, count in counts.items()},
-        "examples": [{**row, "text": row["text"][:_TEXT_SHOWN]} for row in examples.to_dict("records")],
+        "examples": [{**row, "text": row["text"][:EXCERPT_CHARACTERS]} for row in examples.to_dict("records")],
         "parquet": table_to_bytes(removed),
     }
 

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from dlcycle.data.encoding import TextEncoding
-from dlcycle.data.rawtable import KEPT_CHARACTERS, TableBuilder, check_header, listed, shown
+from dlcycle.data.header import check_header
+from dlcycle.data.messages import listed, shown
+from dlcycle.data.rawtable import KEPT_CHARACTERS, TableBuilder
 from dlcycle.errors import DataError
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -85,9 +87,9 @@ def read_delimited(
         DataError: The header is wrong, or a quote is never closed.
     """
     settings, name = builder.settings, builder.name
-    with _any_field_size(), _text(opener, encoding) as stream:
+    with _any_field_size(), encoding.open(opener, newline="") as stream:
         delimiter = _delimiter(stream.read(SNIFFED_CHARACTERS), chosen=settings.delimiter, needed=needed, name=name)
-    with _any_field_size(), _text(opener, encoding) as stream:
+    with _any_field_size(), encoding.open(opener, newline="") as stream:
         lines = _Lines(stream, name=name, limit=max(MAX_RECORD, 2 * settings.max_characters))
         records = _records(lines, delimiter, builder)
         header = next(records, [])
@@ -108,16 +110,10 @@ def _any_field_size() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _text(opener: Callable[[], io.BufferedReader], encoding: TextEncoding) -> io.TextIOWrapper:
-    stream = opener()
-    stream.read(encoding.bom)
-    return io.TextIOWrapper(stream, encoding=encoding.codec, newline="")
-
-
 def _delimiter(head: str, *, chosen: str, needed: Mapping[str, str], name: str) -> str:
     """Return the delimiter under which the needed columns exist and the field counts agree best."""
     if not head.strip():
-        raise DataError(f"{name}: the file holds no header and 0 rows")
+        raise DataError(f"{name}: no header and 0 rows; expected a line of column names and rows below it")
     scores: dict[str, tuple[int, float, int]] = {}
     headers: dict[str, list[str]] = {}
     for delimiter in DELIMITERS:
@@ -130,7 +126,7 @@ def _delimiter(head: str, *, chosen: str, needed: Mapping[str, str], name: str) 
     delimiter = best if chosen == "auto" else chosen
     hint = ""
     if delimiter != best and scores[best][0] == len(needed):
-        hint = f"With {NAMES[best]} as delimiter the columns are there: set data.delimiter to {best!r} or auto."
+        hint = f"With {NAMES[best]} as delimiter the columns are there: set data.delimiter to {best!r} or auto"
     elif len(headers[delimiter]) == 1:
         other = sorted(set(re.findall(r"[^\w\s\"'.-]", headers[delimiter][0])) - set(DELIMITERS))
         seen = f" (the header holds {listed(map(repr, other))})" if other else ""
@@ -166,12 +162,12 @@ def _records(lines: _Lines, delimiter: str, builder: TableBuilder) -> Iterator[l
             if "unexpected end" in str(error):
                 opened = lines.first + _open_quote("".join(lines.record), delimiter)
                 raise DataError(
-                    f"{builder.name}: line {opened:,}: the quote that opens here is never closed, so that the rest of "
-                    f"the file is one cell: {shown(lines.record[opened - lines.first])}. Close it, or double it if it "
-                    "belongs to the text"
+                    f"{builder.name}: line {opened:,}: the quote that opens here is never closed, so the rest of the "
+                    f"file is one cell: {shown(lines.record[opened - lines.first].rstrip())}. Close it, or double it "
+                    "if it belongs to the text"
                 ) from None
-            span = f"lines {lines.first:,} to {lines.number:,}: " if len(lines.record) > 1 else ""
-            reason = f"{span}text after a closing quote; a quote within a text must be doubled"
+            span = f" (lines {lines.first:,} to {lines.number:,})" if len(lines.record) > 1 else ""
+            reason = f"text after a closing quote{span}; a quote within a text must be doubled"
             builder.reject(lines.first, reason, "".join(lines.record)[:KEPT_CHARACTERS])
             continue
         if not record or (len(record) == 1 and not "".join(lines.record).strip()):
@@ -201,7 +197,7 @@ def _open_columns(header: Sequence[str], builder: TableBuilder) -> list[int]:
     """Add the columns that have a name; return their positions."""
     unnamed = [position + 1 for position, name in enumerate(header) if not name.strip()]
     if unnamed:
-        builder.note("unnamed_columns", count=len(unnamed), detail=f"column {listed(map(str, unnamed))}")
+        builder.note("unnamed_columns", detail=f"column {listed(map(str, unnamed))}")
     kept = [position for position, name in enumerate(header) if name.strip()]
     for position in kept:
         builder.add_column(header[position])
@@ -224,15 +220,17 @@ def _read_rows(
         raw = lines.record[0][:KEPT_CHARACTERS]
         if len(record) != width:
             wrong[len(record)] = wrong.get(len(record), 0) + 1
-            builder.reject(lines.first, f"{len(record):,} of {width:,} fields", raw)
+            builder.reject(
+                lines.first, f"{len(record):,} {'field' if len(record) == 1 else 'fields'}, expected {width:,}", raw
+            )
             continue
         values = record if whole else [record[position] for position in kept]
         if builder.add(values, line=lines.first, raw=raw) and len(lines.record) > 1:
             spanning[len(builder.lines) - 1] = lines.number
     if len(wrong) == 1 and len(builder.lines) == 0:
         builder.hint = (
-            f"Every row has {next(iter(wrong)):,} fields and the header {width:,}: a name is missing in the header, or "
-            "each row has a delimiter too many."
+            f"The header has {width:,} fields and every row {next(iter(wrong)):,}: correct the header, or the rows' "
+            "delimiters"
         )
     return spanning
 
@@ -261,7 +259,7 @@ def _reject_merged(
             whole = sum(len(part) == width and part[place] in labels for part in parts)
             if len(inner) > 1 and whole >= 1 and 2 * whole >= len(inner) - 1:
                 first = builder.lines[index]
-                reasons[index] = f"lines {first:,} to {last:,}: quotes merge {whole + 1:,} records into one cell"
+                reasons[index] = f"quotes merge {whole + 1:,} records, lines {first:,} to {last:,}, into one cell"
                 break
             if len(inner) > 20:
                 if name not in medians:

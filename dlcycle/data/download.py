@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, quote, urljoin, urlsplit
 from dlcycle.errors import SourceError
 
 CHUNK = 1 << 20
+MEGABYTE = 1_000_000
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
 TOTAL_SECONDS = 3600
@@ -215,23 +216,33 @@ def _about_status(status: int, shown: str) -> str:
 
 
 def _body(response: http.client.HTTPResponse, shown: str, *, limit: int, deadline: float) -> Iterator[bytes]:
-    promised = response.length
-    if promised is not None and promised > limit:
-        raise SourceError(
-            f"{shown}: {promised / 1e6:,.1f} MB is larger than the limit of {limit // 1_000_000:,} MB; "
-            "raise data.max_megabytes to read it"
-        )
-    received = 0
+    def read() -> bytes:
+        if time.monotonic() > deadline:
+            raise SourceError(f"{shown}: not complete after {TOTAL_SECONDS // 60} minutes; fetch it by other means")
+        return response.read1(CHUNK)
+
     try:
-        while chunk := response.read1(CHUNK):
-            received += len(chunk)
-            yield chunk
-            if time.monotonic() > deadline:
-                raise SourceError(f"{shown}: not complete after {TOTAL_SECONDS // 60} minutes; fetch it by other means")
+        yield from _complete(read, shown, promised=response.length, limit=limit)
     except (OSError, http.client.HTTPException) as error:
-        raise SourceError(f"{shown}: the download broke off after {received:,} bytes: {type(error).__name__}") from None
+        raise SourceError(f"{shown}: the download broke off: {type(error).__name__}; try again") from None
+
+
+def _complete(read: Callable[[], bytes], shown: str, *, promised: int | None, limit: int) -> Iterator[bytes]:
+    """Yield what `read` returns until nothing comes; refuse more bytes than the limit and fewer than promised."""
+    if promised is not None and promised > limit:
+        raise SourceError(about_size(shown, limit, promised))
+    received = 0
+    while chunk := read():
+        received += len(chunk)
+        yield chunk
     if promised is not None and received < promised:
         raise SourceError(f"{shown}: the download broke off after {received:,} of {promised:,} bytes; try again")
+
+
+def about_size(shown: str, limit: int, size: int | None = None) -> str:
+    """Say that a source is too large; `limit` and `size` in bytes."""
+    found = f"{size / MEGABYTE:,.1f} MB" if size else "the source"
+    return f"{shown}: {found} is larger than the limit of {limit // MEGABYTE:,} MB; raise data.max_megabytes to read it"
 
 
 def s3_chunks(uri: str, *, limit: int, transport: Transport) -> Iterator[bytes]:
@@ -249,18 +260,10 @@ def s3_chunks(uri: str, *, limit: int, transport: Transport) -> Iterator[bytes]:
         raise SourceError("s3://: credentials in the address are refused; expected s3://bucket/key")
     if not bucket or not key or key.endswith("/"):
         raise SourceError(f"{uri}: expected s3://bucket/key of one object, not a bucket or a folder")
-    received, promised = 0, None
     try:
         answer = transport.s3().get_object(Bucket=bucket, Key=key)
-        promised = answer.get("ContentLength")
-        if promised is not None and promised > limit:
-            raise SourceError(
-                f"{uri}: {promised / 1e6:,.1f} MB is larger than the limit of {limit // 1_000_000:,} MB; "
-                "raise data.max_megabytes to read it"
-            )
-        while chunk := answer["Body"].read(CHUNK):
-            received += len(chunk)
-            yield chunk
+        body, promised = answer["Body"], answer.get("ContentLength")
+        yield from _complete(lambda: body.read(CHUNK), uri, promised=promised, limit=limit)
     except (NoCredentialsError, PartialCredentialsError):
         raise SourceError(
             f"{uri}: no AWS credentials found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -272,5 +275,3 @@ def s3_chunks(uri: str, *, limit: int, transport: Transport) -> Iterator[bytes]:
         raise SourceError(f"{uri}: {reason} ({code}); check the name and the rights of the credentials") from None
     except (BotoCoreError, ValueError, OSError) as error:
         raise SourceError(f"{uri}: cannot be read from S3: {type(error).__name__} ({str(error)[:200]})") from None
-    if promised is not None and received < promised:
-        raise SourceError(f"{uri}: the download broke off after {received:,} of {promised:,} bytes; try again")

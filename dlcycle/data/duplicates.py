@@ -48,6 +48,11 @@ class NearPairs:
     """(P,) exact Jaccard similarity of their word triples."""
 
 
+def no_pairs() -> NearPairs:
+    """Return no pairs."""
+    return NearPairs(np.empty((0, 2), np.int64), np.empty(0))
+
+
 @dataclass(frozen=True)
 class _Shingles:
     """Sets of hashed word triples, one after the other."""

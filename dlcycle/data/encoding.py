@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlcycle.data.messages import finding
 from dlcycle.errors import DataError
 
 CHUNK = 1 << 20
@@ -30,6 +31,7 @@ OTHER_FORMATS = (
     (b"\x89PNG", "an image", "name the table"),
 )
 
+EXPECTED = "expected CSV, JSON Lines or Parquet, plain or gzipped"
 GUESSES = (("Shift-JIS", "shift_jis"), ("GB 18030", "gb18030"), ("Latin-1 or another single-byte encoding", "latin-1"))
 
 
@@ -41,8 +43,16 @@ class TextEncoding:
     """utf-8, utf-16-le, utf-16-be or cp1252."""
     bom: int
     """Bytes of the byte order mark, to be skipped."""
-    finding: dict[str, Any] | None
+    errors: str = "strict"
+    """`surrogatepass` where the file holds halves of surrogate pairs, which the builder replaces and counts."""
+    findings: tuple[dict[str, Any], ...] = ()
     """What a user should know about the choice."""
+
+    def open(self, opener: Callable[[], io.BufferedReader], *, newline: str) -> io.TextIOWrapper:
+        """Open unpacked bytes as text, behind the byte order mark."""
+        stream = opener()
+        stream.read(self.bom)
+        return io.TextIOWrapper(stream, encoding=self.codec, errors=self.errors, newline=newline)
 
 
 class _Inflated(io.RawIOBase):
@@ -107,10 +117,10 @@ def open_bytes(path: Path, *, name: str, max_megabytes: int) -> io.BufferedReade
 def refuse_other_formats(head: bytes, *, name: str) -> None:
     """Raise a DataError when the first bytes are those of a known format that is no table of text."""
     if head.lstrip()[:9].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise DataError(f"{name}: this is a web page or XML, not a table; was a login page downloaded in its place?")
+        raise DataError(f"{name}: this is a web page or XML, {EXPECTED}; was a login page downloaded in its place?")
     for magic, what, cure in OTHER_FORMATS:
         if head.startswith(magic):
-            raise DataError(f"{name}: this is {what}; expected CSV, JSON Lines or Parquet, plain or gzipped. {cure}")
+            raise DataError(f"{name}: this is {what}, {EXPECTED}; {cure}")
 
 
 def detect_encoding(opener: Callable[[], io.BufferedReader], *, name: str, encoding: str = "auto") -> TextEncoding:
@@ -144,20 +154,23 @@ def detect_encoding(opener: Callable[[], io.BufferedReader], *, name: str, encod
         raise DataError(f"{name}: begins with the mark of UTF-16, but data.encoding is utf-8; set it to auto")
     fault = _first_fault(opener, codec, bom)
     if fault is None:
-        return TextEncoding(codec, bom, None)
+        return TextEncoding(codec, bom)
+    if codec != "cp1252" and _first_fault(opener, codec, bom, errors="surrogatepass") is None:
+        return TextEncoding(codec, bom, errors="surrogatepass")
     if encoding != "auto" or marked or codec != "utf-8" or _first_fault(opener, "cp1252", 0):
         raise DataError(_undecodable(opener, fault, name=name, codec=codec, auto=encoding == "auto"))
     good, bad = _count_utf8(opener)
     if good > bad:
         raise DataError(
-            f"{name}: the file mixes encodings: {good:,} characters are UTF-8 and {bad:,} bytes are not, the first "
-            f'{fault.where}. Repair them and save the file as UTF-8, or set data.encoding = "cp1252" to read it all so'
+            f"{name}: the file mixes encodings (characters beyond ASCII in UTF-8: {good:,}; bytes that are not UTF-8: "
+            f"{bad:,}, the first {fault.where}). Repair these bytes and save the file as UTF-8, or set data.encoding = "
+            '"cp1252" to read it all so'
         )
     message = (
-        f"read as cp1252 because the file is not UTF-8: first such byte {fault.where}; if texts look wrong, save the "
-        "file as UTF-8"
+        f"The file is not UTF-8 and was read as cp1252 (the first such byte is {fault.where}); save it as UTF-8 if "
+        "texts look wrong"
     )
-    return TextEncoding("cp1252", 0, {"name": "encoding_assumed", "count": bad, "rows": [], "message": message})
+    return TextEncoding("cp1252", 0, findings=(finding("encoding_assumed", message, count=0),))
 
 
 def _utf16_by_nuls(head: bytes) -> str | None:
@@ -186,8 +199,10 @@ class _Fault:
         return f"0x{self.byte:02X} at offset {self.offset:,}, line {self.line:,}"
 
 
-def _first_fault(opener: Callable[[], io.BufferedReader], codec: str, bom: int) -> _Fault | None:
-    decoder = codecs.getincrementaldecoder(codec)("strict")
+def _first_fault(
+    opener: Callable[[], io.BufferedReader], codec: str, bom: int, errors: str = "strict"
+) -> _Fault | None:
+    decoder = codecs.getincrementaldecoder(codec)(errors)
     line = 1
     with opener() as stream:
         offset = len(stream.read(bom))
@@ -221,18 +236,16 @@ def _count_utf8(opener: Callable[[], io.BufferedReader]) -> tuple[int, int]:
 
 
 def _undecodable(opener: Callable[[], io.BufferedReader], fault: _Fault, *, name: str, codec: str, auto: bool) -> str:
-    if auto and codec == "utf-8":
-        tried = "neither UTF-8 nor cp1252"
-        good, bad = _count_utf8(opener)
-        if good > bad:
-            guess = f"UTF-8 with {bad:,} damaged bytes"
-        elif fault.around.count(0) > 5:
-            guess = "a binary file"
-        else:
-            guess = next((label for label, test in GUESSES if _decodes(fault.around, test)), "a binary file")
+    controls = sum(byte < 9 or 13 < byte < 32 for byte in fault.around)
+    if not (auto and codec == "utf-8"):
+        tried, guess = f"not {codec}", "cut short or in another encoding"
+    elif controls * 20 > len(fault.around):
+        return f"{name}: this looks like a binary file (byte {fault.where} is no text), {EXPECTED}"
     else:
-        tried = f"not {codec}"
-        guess = "cut short or in another encoding"
+        tried, (good, bad) = "neither UTF-8 nor cp1252", _count_utf8(opener)
+        guess = next(label for label, test in GUESSES if _decodes(fault.around, test))
+        if good > bad:
+            guess = f"UTF-8 with damaged bytes ({bad:,})"
     return f"{name}: byte {fault.where} is {tried}; the file may be {guess}. Save it as UTF-8"
 
 

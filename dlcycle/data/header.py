@@ -13,7 +13,7 @@ def needed_columns(settings: DataSection, extra: Sequence[str] = ()) -> dict[str
     """Return the columns that must exist, each with the key of the project file that names it."""
     needed: dict[str, str] = {}
     pairs = [*((name, "data.inputs") for name in settings.inputs), (settings.target, "data.target")]
-    pairs += [(getattr(settings, key) or "", f"data.{key}") for key in ("id", "time", "group")]
+    pairs += [(getattr(settings, key) or "", f"data.{key}") for key in ("time", "group")]
     for name, key in [*pairs, *((name, "split.column") for name in extra)]:
         if name:
             needed.setdefault(name, key)
@@ -32,7 +32,7 @@ def check_header(found: Sequence[str], needed: Mapping[str, str], *, name: str, 
     >>> check_header(["text", "lable"], {"text": "data.inputs", "label": "data.target"}, name="a.csv")
     Traceback (most recent call last):
     dlcycle.errors.DataError: a.csv: expected the columns 'text', 'label'; the file has 'text', 'lable':
-      column 'label' (data.target) is missing; nearest: 'lable'
+    - column 'label' (data.target) is missing; nearest: 'lable'
     Correct the names in the file or in the project file
     """
     problems = [
@@ -44,8 +44,11 @@ def check_header(found: Sequence[str], needed: Mapping[str, str], *, name: str, 
     for column, key in needed.items():
         if column not in found:
             nearest = [] if hint else difflib.get_close_matches(column.strip().casefold(), folded, n=1)
-            problems.append(f"column {shown(column)} ({key}) is missing" + "".join(f"; nearest: {shown(folded[n])}" for n in nearest))
+            problems.append(
+                f"column {shown(column)} ({key}) is missing"
+                + "".join(f"; nearest: {shown(folded[n])}" for n in nearest)
+            )
     if problems:
         expected = f"expected the columns {quoted(needed)}; the file has {quoted(found)}"
-        lines = [f"{name}: {expected}:", *(f"  {problem}" for problem in problems)]
+        lines = [f"{name}: {expected}:", *(f"- {problem}" for problem in problems)]
         raise DataError("\n".join([*lines, hint or "Correct the names in the file or in the project file"]))

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from dlcycle.data.encoding import TextEncoding
-from dlcycle.data.rawtable import KEPT_CHARACTERS, TableBuilder, check_header, listed
+from dlcycle.data.header import check_header
+from dlcycle.data.messages import quoted
+from dlcycle.data.rawtable import KEPT_CHARACTERS, TableBuilder
 from dlcycle.errors import DataError
 
 MAX_COLUMNS = 1000
@@ -40,12 +42,13 @@ def read_jsonlines(
     )
     nested: set[str] = set()
     seen: set[str] = set()
-    raw = opener()
-    raw.read(encoding.bom)
-    with io.TextIOWrapper(raw, encoding=encoding.codec, newline="\n") as stream:
+    broken = 0
+    with encoding.open(opener, newline="\n") as stream:
         for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE), ""), start=1):
             if len(line) == MAX_LINE:
-                raise DataError(f"{builder.name}: line {number:,} is longer than {MAX_LINE:,} characters")
+                raise DataError(
+                    f"{builder.name}: line {number:,} has over {MAX_LINE:,} characters; expected an object a line"
+                )
             text = line.strip(" \t\r\n")
             if not text:
                 builder.note("blank_lines")
@@ -53,6 +56,7 @@ def read_jsonlines(
             try:
                 record = _flat(decoder.decode(text), needed=needed, nested=nested)
             except (ValueError, RecursionError) as error:
+                broken += isinstance(error, json.JSONDecodeError)
                 builder.reject(number, _reason(error), text[:KEPT_CHARACTERS])
                 continue
             seen |= record.keys()
@@ -67,7 +71,9 @@ def read_jsonlines(
     for column in sorted(nested):
         del builder.columns[column]
     if nested:
-        builder.note("nested_columns", count=len(nested), detail=listed(map(repr, sorted(nested))))
+        builder.note("nested_columns", detail=quoted(sorted(nested)))
+    if broken == builder.records:
+        builder.hint = "No line is JSON: expected one object a line (jq -c . makes it), or another data.format"
 
 
 def _add_column(key: str, builder: TableBuilder) -> None:

@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from dlcycle.data.rawtable import TableBuilder, check_header, listed, shown
+from dlcycle.data.header import check_header
+from dlcycle.data.messages import listed, quoted, shown
+from dlcycle.data.rawtable import TableBuilder
 from dlcycle.errors import DataError
 
 BATCH = 4096
@@ -59,9 +61,11 @@ def _text_columns(schema: pa.Schema, *, needed: Mapping[str, str], builder: Tabl
     refused = [field for field in odd if field.name in needed]
     if refused:
         kinds = listed(f"{shown(field.name)} ({needed[field.name]}) is {field.type}" for field in refused)
-        raise DataError(f"{builder.name}: expected texts, numbers, dates or booleans in the columns used; {kinds}")
+        raise DataError(
+            f"{builder.name}: expected texts, numbers, dates or booleans in the columns used, but {kinds}; make them so"
+        )
     if odd:
-        builder.note("nested_columns", count=len(odd), detail=listed(repr(field.name) for field in odd))
+        builder.note("nested_columns", detail=quoted(field.name for field in odd))
     columns = [field.name for field in schema if field not in odd and field.name]
     for column in columns:
         builder.add_column(column)

@@ -4,7 +4,7 @@ import re
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -45,7 +45,8 @@ class RawTable:
     lines: np.ndarray
     """(n,) int64: first physical line of each record, 1-based; the record number for Parquet."""
     quarantined: pd.DataFrame
-    """Records set aside: row (1-based record number), line, reason, text (cut to 2,000 characters)."""
+    """Records set aside: row (1-based record number), line, reason (bad_row or too_long), detail, text (cut to 2,000
+    characters)."""
     report: dict[str, Any]
     """How the source was read, as plain data, with `findings` of name, count, rows and message."""
 
@@ -71,7 +72,7 @@ class TableBuilder:
         self.records = 0
         self.hint = ""
         """The likely cause if every record is bad, one sentence."""
-        self._rejected: list[tuple[int, int, str, str]] = []
+        self._rejected: list[tuple[int, int, str, str, str]] = []
         self._rejected_count = 0
         self._noticed: dict[str, _Noticed] = {}
 
@@ -83,7 +84,8 @@ class TableBuilder:
         """Take a record with one value per column, in their order; tell whether it was good."""
         limit = self.settings.max_characters
         if sum(map(len, filter(None, values))) + len(values) > limit and (length := self._length(values)) > limit:
-            self.reject(line, f"{length:,} characters, data.max_characters is {limit:,}", raw)
+            detail = f"{length:,} characters, data.max_characters is {limit:,}"
+            self.reject(line, detail, raw or max((value or "" for value in values), key=len), reason="too_long")
             return False
         row = self.records + 1
         for column, value in zip(self.columns.values(), values, strict=True):
@@ -98,17 +100,17 @@ class TableBuilder:
         self.positions.append(row - 1)
         return True
 
-    def reject(self, line: int, reason: str, raw: str) -> None:
-        """Set a record aside."""
+    def reject(self, line: int, detail: str, raw: str, *, reason: Literal["bad_row", "too_long"] = "bad_row") -> None:
+        """Set a record aside; `detail` says what is wrong with it."""
         self.records += 1
-        self._keep_rejected(self.records, line, reason, raw)
+        self._keep_rejected(self.records, line, reason, detail, raw)
 
-    def reject_accepted(self, reasons: Mapping[int, str], *, delimiter: str) -> None:
-        """Set records aside that were accepted before; `reasons` goes by index into the columns."""
-        for index, reason in sorted(reasons.items()):
+    def reject_accepted(self, details: Mapping[int, str], *, delimiter: str) -> None:
+        """Set records aside that were accepted before; `details` goes by index into the columns."""
+        for index, detail in sorted(details.items()):
             raw = delimiter.join(column[index] or "" for column in self.columns.values())
-            self._keep_rejected(self.positions[index] + 1, self.lines[index], reason, raw)
-        good = [index not in reasons for index in range(len(self.lines))]
+            self._keep_rejected(self.positions[index] + 1, self.lines[index], "bad_row", detail, raw)
+        good = [index not in details for index in range(len(self.lines))]
         self.columns = {
             name: [value for value, keep in zip(column, good, strict=True) if keep]
             for name, column in self.columns.items()
@@ -141,10 +143,14 @@ class TableBuilder:
         index = pd.RangeIndex(len(self.lines)) if not self._rejected else pd.Index(np.array(self.positions, np.int64))
         # A Series per column with dtype object keeps pandas from inferring its own string type.
         frame = pd.DataFrame({name: pd.Series(c, dtype=object, index=index) for name, c in self.columns.items()})
-        quarantined = pd.DataFrame(sorted(self._rejected), columns=["row", "line", "reason", "text"])
-        quarantined = quarantined.astype({"row": "int64", "line": "int64", "reason": object, "text": object})
+        quarantined = pd.DataFrame(sorted(self._rejected), columns=["row", "line", "reason", "detail", "text"])
+        quarantined = quarantined.astype(
+            {"row": "int64", "line": "int64"} | dict.fromkeys(["reason", "detail", "text"], object)
+        )
         noticed = [
-            finding(name, MESSAGES[name] + (f": {seen.detail}" if seen.detail else ""), rows=seen.rows, count=seen.count)
+            finding(
+                name, MESSAGES[name] + (f": {seen.detail}" if seen.detail else ""), rows=seen.rows, count=seen.count
+            )
             for name, seen in self._noticed.items()
         ]
         facts = {
@@ -162,19 +168,20 @@ class TableBuilder:
         text = [value for name in self.settings.inputs if (value := record.get(name))]
         return max(sum(map(len, text)) + len(text) - 1, len(record.get(self.settings.target) or ""))
 
-    def _keep_rejected(self, row: int, line: int, reason: str, raw: str) -> None:
+    def _keep_rejected(self, row: int, line: int, reason: str, detail: str, raw: str) -> None:
         self._rejected_count += 1
         if self.settings.on_bad_rows == "quarantine" or len(self._rejected) < EXAMPLES:
             text = raw[:KEPT_CHARACTERS].rstrip("\r\n")
-            self._rejected.append((row, line, reason, _SURROGATES.sub("\ufffd", _CONTROLS.sub("\ufffd", text))))
+            text = _SURROGATES.sub("\ufffd", _CONTROLS.sub("\ufffd", text))
+            self._rejected.append((row, line, reason, detail, text))
 
     def _bad_rows(self) -> str:
         rows = [
-            f"  line {line:,} (row {row:,}): {reason}: {shown(text)}"
-            for row, line, reason, text in sorted(self._rejected)[:EXAMPLES]
+            f"- line {line:,} (row {row:,}): {detail}: {shown(text)}"
+            for row, line, _, detail, text in sorted(self._rejected)[:EXAMPLES]
         ]
         if self._rejected_count > EXAMPLES:
-            rows.append(f"  and {self._rejected_count - EXAMPLES:,} more")
+            rows.append(f"- and {self._rejected_count - EXAMPLES:,} more")
         if self.lines:
             cure = 'Correct these lines, or set data.on_bad_rows = "quarantine" to set them aside and report them'
         else:

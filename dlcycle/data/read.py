@@ -13,16 +13,14 @@ import pandas as pd
 
 from dlcycle.config import DataSection
 from dlcycle.data.delimited import read_delimited
-from dlcycle.data.encoding import detect_encoding, is_gzipped, open_bytes, refuse_other_formats
+from dlcycle.data.encoding import HEAD, detect_encoding, is_gzipped, open_bytes, refuse_other_formats
+from dlcycle.data.header import check_header, needed_columns
 from dlcycle.data.jsonlines import read_jsonlines
 from dlcycle.data.parquet import read_parquet
-from dlcycle.data.rawtable import RawTable, TableBuilder, check_header, needed_columns
+from dlcycle.data.rawtable import RawTable, TableBuilder
 from dlcycle.data.source import SourceFile
 from dlcycle.errors import DataError
 
-__all__ = ["RawTable", "read_table", "table_from_frame"]
-
-HEAD = 1 << 16
 PARQUET_MAGIC = b"PAR1"
 
 
@@ -40,11 +38,9 @@ def read_table(source: SourceFile, *, settings: DataSection, columns: Sequence[s
     Raises:
         DataError: The file cannot be read as it is; the message names lines, rows or columns, and the cure.
     """
-    name = source.name
+    name = source.uri
     gzipped = is_gzipped(source.path)
     opener = functools.partial(open_bytes, source.path, name=name, max_megabytes=settings.max_megabytes)
-    if source.size > settings.max_megabytes * 1_000_000:
-        raise DataError(f"{name}: larger than the limit of {settings.max_megabytes:,} MB; raise data.max_megabytes")
     with opener() as stream:
         head = stream.read(HEAD)
     needed = needed_columns(settings, columns)
@@ -56,19 +52,19 @@ def read_table(source: SourceFile, *, settings: DataSection, columns: Sequence[s
         "delimiter": None,
         "bytes": source.size,
     }
-    if _is_parquet(head, name=name, chosen=settings.format):
+    if _is_parquet(head, source, chosen=settings.format):
         with opener() as stream:
             read_parquet(stream, needed=needed, builder=builder)
         return builder.finish(report)
     refuse_other_formats(head, name=name)
     encoding = detect_encoding(opener, name=name, encoding=settings.encoding)
     report["encoding"] = f"{encoding.codec} with byte order mark" if encoding.bom else encoding.codec
-    report["format"] = _text_format(head[encoding.bom :].decode(encoding.codec, "ignore"), source.name, settings.format)
+    report["format"] = _text_format(head[encoding.bom :].decode(encoding.codec, "ignore"), source, settings.format)
     if report["format"] == "csv":
         report["delimiter"] = read_delimited(opener, encoding=encoding, needed=needed, builder=builder)
     else:
         read_jsonlines(opener, encoding=encoding, needed=needed, builder=builder)
-    return builder.finish(report, findings=[encoding.finding] if encoding.finding else [])
+    return builder.finish(report, findings=encoding.findings)
 
 
 def table_from_frame(
@@ -110,26 +106,29 @@ def _suffix(name: str) -> str:
     return name.lower().removesuffix(".gz").rpartition(".")[2]
 
 
-def _is_parquet(head: bytes, *, name: str, chosen: str) -> bool:
+def _is_parquet(head: bytes, source: SourceFile, *, chosen: str) -> bool:
     is_parquet = head.startswith(PARQUET_MAGIC)
     if is_parquet and chosen not in ("auto", "parquet"):
-        raise DataError(f"{name}: this is a Parquet file, but data.format is {chosen}; set it to auto")
-    if not is_parquet and (chosen == "parquet" or (chosen == "auto" and _suffix(name) in ("parquet", "pq"))):
-        raise DataError(f"{name}: not a Parquet file: it does not begin with PAR1; it is damaged or misnamed")
+        raise DataError(f"{source.uri}: this is a Parquet file, but data.format is {chosen}; set it to auto")
+    if not is_parquet and (chosen == "parquet" or (chosen == "auto" and _suffix(source.name) in ("parquet", "pq"))):
+        raise DataError(
+            f"{source.uri}: expected a Parquet file, which begins with PAR1; this one is damaged or in another format: "
+            "write it again, or correct its name and data.format"
+        )
     return is_parquet
 
 
-def _text_format(head: str, name: str, chosen: str) -> str:
+def _text_format(head: str, source: SourceFile, chosen: str) -> str:
     """Return csv or jsonl, by content first and by the name second."""
     if chosen != "auto":
         return chosen
     first, line_break, _ = head.lstrip().partition("\n")
     if _is_object(first, whole=bool(line_break) or len(head) < HEAD // 4):
         return "jsonl"
-    if _suffix(name) not in ("json", "jsonl", "ndjson"):
+    if _suffix(source.name) not in ("json", "jsonl", "ndjson"):
         return "csv"
     if first.startswith("["):
-        raise DataError(f"{name}: this is a JSON array; expected one object a line (jq -c '.[]' makes it)")
+        raise DataError(f"{source.uri}: this is a JSON array; expected one object a line (jq -c '.[]' makes it)")
     return "jsonl"
 
 

@@ -17,11 +17,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from dlcycle.data.download import Transport, https_chunks, redact, s3_chunks
+from dlcycle.data.download import CHUNK, MEGABYTE, Transport, about_size, https_chunks, redact, s3_chunks
+from dlcycle.data.messages import listed
 from dlcycle.errors import SourceError
 
-CHUNK = 1 << 20
-MEGABYTE = 1_000_000
 ALLOWED = "a local path, an https:// URL or an s3:// object"
 DATA_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".gz")
 
@@ -68,8 +67,9 @@ def open_source(
         SourceError: The source does not exist, cannot be read, is empty or too large, has another digest, or must not
             be opened.
 
-    >>> with open_source("setup.cfg") as source:  # doctest: +SKIP
-    ...     source.size
+    >>> with open_source(__file__) as source:
+    ...     source.name
+    'source.py'
     """
     scheme = _scheme(uri)
     limit = max_megabytes * MEGABYTE
@@ -98,10 +98,8 @@ def _scheme(uri: str) -> str:
         raise SourceError(
             f"{redact(uri)}: http:// is refused because anyone on the way can read and change the data; use https://"
         )
-    if scheme == "file":
-        raise SourceError(f"{redact(uri)}: file:// is refused; give the plain path. Allowed: {ALLOWED}")
     if scheme not in ("", "https", "s3"):
-        raise SourceError(f"{redact(uri)}: {scheme}:// is refused. Allowed: {ALLOWED}")
+        raise SourceError(f"{redact(uri)}: {scheme}:// is refused; expected {ALLOWED}")
     return scheme
 
 
@@ -125,7 +123,7 @@ def _local_file(uri: str, limit: int) -> SourceFile:
         if not stat.S_ISREG(status.st_mode):
             raise SourceError(f"{uri}: not a regular file (a device or a pipe); copy the data to a file first")
         if status.st_size > limit:
-            raise SourceError(_too_large(uri, limit, status.st_size))
+            raise SourceError(about_size(uri, limit, status.st_size))
         digest = hashlib.sha256()
         size = 0
         with path.open("rb") as stream:
@@ -148,8 +146,9 @@ def _about_missing(uri: str, path: Path) -> str:
     names = sorted(os.listdir(folder))
     lowered = {name.lower(): name for name in names}
     nearest = [lowered[name] for name in difflib.get_close_matches(path.name.lower(), lowered, n=1, cutoff=0.5)]
-    hint = f"did you mean {nearest[0]!r}?" if nearest else _listing(folder, names)
-    return f"{uri}: no such file in {folder}; {hint} Relative paths start at {Path.cwd()}"
+    hint = f"nearest: {nearest[0]!r}" if nearest else _listing(folder, names)
+    start = "" if Path(uri).is_absolute() else f"; relative paths start at {Path.cwd()}"
+    return f"{uri}: no such file in {folder}; {hint}{start}"
 
 
 def _about_folder(uri: str, path: Path) -> str:
@@ -158,10 +157,7 @@ def _about_folder(uri: str, path: Path) -> str:
 
 def _listing(folder: Path, names: Iterable[str]) -> str:
     data = [name for name in names if name.lower().endswith(DATA_SUFFIXES) and (folder / name).is_file()]
-    if not data:
-        return "the folder holds no data files."
-    more = f" and {len(data) - 5} more" if len(data) > 5 else ""
-    return f"data files there: {', '.join(data[:5])}{more}."
+    return f"data files there: {listed(data)}" if data else "there are no data files there"
 
 
 def _store(chunks: Iterable[bytes], path: Path, *, limit: int, shown: str) -> tuple[int, str]:
@@ -172,15 +168,10 @@ def _store(chunks: Iterable[bytes], path: Path, *, limit: int, shown: str) -> tu
         for chunk in chunks:
             size += len(chunk)
             if size > limit:
-                raise SourceError(_too_large(shown, limit))
+                raise SourceError(about_size(shown, limit))
             digest.update(chunk)
             try:
                 stream.write(chunk)
             except OSError as error:
                 raise SourceError(f"{shown}: cannot be stored in {path.parent}: {error.strerror}; set TMPDIR") from None
     return size, digest.hexdigest()
-
-
-def _too_large(shown: str, limit: int, size: int | None = None) -> str:
-    found = f"{size / MEGABYTE:,.1f} MB" if size else "the source"
-    return f"{shown}: {found} is larger than the limit of {limit // MEGABYTE:,} MB; raise data.max_megabytes to read it"

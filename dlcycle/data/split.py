@@ -15,8 +15,16 @@ import pandas as pd
 
 from dlcycle.config import SplitSection
 from dlcycle.data.clean import REMOVED_COLUMNS, label_counts, text_key
-from dlcycle.data.duplicates import Hashes, Integers, NearPairs, duplicate_groups, near_duplicate_pairs
-from dlcycle.data.rawtable import listed, shown
+from dlcycle.data.duplicates import (
+    Hashes,
+    Integers,
+    NearPairs,
+    duplicate_groups,
+    near_duplicate_pairs,
+    no_pairs,
+)
+from dlcycle.data.leakage import check_leakage
+from dlcycle.data.messages import EXAMPLES, EXCERPT_CHARACTERS, finding, listed, quoted, shown
 from dlcycle.data.stratify import TEST, TRAIN, VALIDATION, stratify
 from dlcycle.data.times import parse_times
 from dlcycle.errors import DataError
@@ -29,8 +37,6 @@ _GIVEN = {
 }
 _REMOVED = -1
 _ROUNDS = 4
-_EXAMPLES = 5
-_TEXT_SHOWN = 200
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +62,7 @@ class _Assignment:
     findings: list[dict[str, Any]]
 
 
-def split_table(frame: pd.DataFrame, *, settings: SplitSection) -> SplitTable:
+def split_table(frame: pd.DataFrame, *, name: str, settings: SplitSection) -> SplitTable:
     """Assign every row to train, validation or test.
 
     Near duplicates stay in one part. Where the part is given by time, a unit that straddles a boundary goes to its
@@ -65,6 +71,7 @@ def split_table(frame: pd.DataFrame, *, settings: SplitSection) -> SplitTable:
 
     Args:
         frame: Columns row, line, text, label and, as the method needs, group, time or part.
+        name: What messages call the source.
         settings: The `split` section of the project file.
 
     Returns:
@@ -74,40 +81,41 @@ def split_table(frame: pd.DataFrame, *, settings: SplitSection) -> SplitTable:
         DataError: A part would be empty or lacks a class to train on, times or given parts cannot be read, or
             duplicates still straddle the parts.
     """
-    near = NearPairs(np.empty((0, 2), np.int64), np.empty(0))
-    if settings.near_duplicates is not None:
-        near = near_duplicate_pairs(frame["text"].tolist(), threshold=settings.near_duplicates)
+    threshold = settings.near_duplicates
+    near = no_pairs() if threshold is None else near_duplicate_pairs(frame["text"].tolist(), threshold=threshold)
     exact = _equal_rows(frame["text"].map(text_key))
     for attempt in range(1, _ROUNDS + 1):
-        assignment = _assign(frame, np.concatenate([near.rows, exact]), settings)
-        _require_parts(frame, assignment.parts, settings)
-        leakage, late = _check_leakage(frame, assignment.parts, threshold=settings.near_duplicates, seed=attempt)
+        assignment = _assign(frame, np.concatenate([near.rows, exact]), name, settings)
+        parts, kept = assignment.parts, np.flatnonzero(assignment.parts != _REMOVED)
+        _require_parts(frame, parts, name, settings)
+        texts = frame["text"].iloc[kept].tolist()
+        leakage, late = check_leakage(texts, parts[kept], threshold=threshold, seed=attempt)
         if leakage["passed"]:
             break
         # the first search misses a pair at the threshold once in thousands; the pairs found now join their units
-        near = NearPairs(np.concatenate([near.rows, late.rows]), np.concatenate([near.similarity, late.similarity]))
+        near = NearPairs(
+            np.concatenate([near.rows, kept[late.rows]]), np.concatenate([near.similarity, late.similarity])
+        )
     else:
-        raise DataError(f"the split leaks: {leakage['message']}. Raise split.near_duplicates, or split by data.group")
-    parts = assignment.parts
-    kept = frame[parts != _REMOVED].copy()
-    kept["part"] = pd.Series(np.array(PARTS, dtype=object)[parts[parts != _REMOVED]], index=kept.index, dtype=object)
-    removed = _left_out(frame, assignment)
+        raise DataError(f"{name}: the split leaks. {leakage['message']} Raise split.near_duplicates, or split by group")
+    rows = frame.iloc[kept].reset_index(drop=True)
+    rows["part"] = pd.Series(np.array(PARTS, dtype=object)[parts[kept]], dtype=object)
     report = {
         "method": settings.method,
         "seed": settings.seed,
         "validation": settings.validation,
         "test": settings.test,
-        "counts": {part: int((kept["part"] == part).sum()) for part in PARTS},
-        "labels": {part: label_counts(kept.loc[kept["part"] == part, "label"]) for part in PARTS},
-        "near_duplicates": _near_report(frame, near, threshold=settings.near_duplicates),
+        "counts": {part: int((rows["part"] == part).sum()) for part in PARTS},
+        "labels": {part: label_counts(rows.loc[rows["part"] == part, "label"]) for part in PARTS},
+        "near_duplicates": _near_report(frame, near, threshold=threshold),
         "leakage": leakage,
-        "findings": assignment.findings + _absent_classes(kept),
+        "findings": assignment.findings + _absent_classes(rows),
     }
     logger.info("split: %s", report["counts"])
-    return SplitTable(kept.reset_index(drop=True), removed, report)
+    return SplitTable(rows, _left_out(frame, assignment), report)
 
 
-def _assign(frame: pd.DataFrame, duplicates: Integers, settings: SplitSection) -> _Assignment:
+def _assign(frame: pd.DataFrame, duplicates: Integers, name: str, settings: SplitSection) -> _Assignment:
     units = duplicate_groups(len(frame), duplicates)
     findings: list[dict[str, Any]] = []
     match settings.method:
@@ -123,22 +131,22 @@ def _assign(frame: pd.DataFrame, duplicates: Integers, settings: SplitSection) -
             )
             return _Assignment(parts, units, findings)
         case "time":
-            parts, findings = _parts_by_time(frame, settings)
+            parts, findings = _parts_by_time(frame, name, settings)
             earliest = np.full(len(frame), TEST)
             np.minimum.at(earliest, units, parts)
             moved = np.flatnonzero(earliest[units] != parts)
             if len(moved):
-                message = "rows moved to the part of an earlier near duplicate"
-                findings.append(_finding("moved_duplicates", frame["row"].iloc[moved].tolist(), message))
+                message = "Rows were moved to the part of an earlier near duplicate"
+                findings.append(finding("moved_duplicates", message, rows=frame["row"].iloc[moved].tolist()))
             return _Assignment(earliest[units], units, findings)
         case "column":
-            parts = _given_parts(frame)
+            parts = _given_parts(frame, name, settings)
             latest = np.full(len(frame), TRAIN)
             np.maximum.at(latest, units, parts)
             leaks = parts != latest[units]
             if leaks.any():
-                message = "rows left out: a near duplicate is in the given validation or test part"
-                findings.append(_finding("leaks", frame.loc[leaks, "row"].tolist(), message))
+                message = "Rows with a duplicate in the given validation or test part were left out of the earlier part"
+                findings.append(finding("leaks", message, rows=frame.loc[leaks, "row"].tolist()))
             return _Assignment(np.where(leaks, _REMOVED, parts), units, findings)
 
 
@@ -149,8 +157,8 @@ def _united_groups(frame: pd.DataFrame, duplicates: Integers) -> tuple[Integers,
     equal = np.flatnonzero(~blank)[_equal_rows(group[~blank])]
     units = duplicate_groups(len(frame), np.concatenate([duplicates, equal]))
     rows = frame.loc[blank, "row"].tolist()
-    message = "rows without a group; each was assigned on its own"
-    return units, [_finding("missing_group", rows, message)] if rows else []
+    message = "Rows without a group were assigned each on its own"
+    return units, [finding("missing_group", message, rows=rows)] if rows else []
 
 
 def _equal_rows(values: pd.Series) -> Integers:
@@ -169,32 +177,38 @@ def _content_hashes(frame: pd.DataFrame, seed: int) -> Hashes:
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 
-def _parts_by_time(frame: pd.DataFrame, settings: SplitSection) -> tuple[Integers, list[dict[str, Any]]]:
+def _parts_by_time(frame: pd.DataFrame, name: str, settings: SplitSection) -> tuple[Integers, list[dict[str, Any]]]:
     """Return parts cut between distinct times, as near to the shares as they allow."""
-    times = parse_times(frame["time"].tolist(), rows=frame["row"].tolist(), lines=frame["line"].tolist())
+    times = parse_times(frame["time"].tolist(), rows=frame["row"].tolist(), lines=frame["line"].tolist(), name=name)
     distinct, codes = np.unique(times.to_numpy(), return_inverse=True)
     if len(distinct) < 3:
-        raise DataError(f"data.time: {len(distinct)} distinct times; a split by time needs at least 3")
+        raise DataError(
+            f"{name}: a split by time needs at least 3 distinct times, found {len(distinct)} (data.time); "
+            "add rows, or choose another split.method"
+        )
     upto = np.bincount(codes).cumsum() / len(frame)
     validation = int(np.abs(upto[:-2] - (1 - settings.validation - settings.test)).argmin()) + 1
     test = int(np.abs(upto[validation:-1] - (1 - settings.test)).argmin()) + validation + 1
     parts = (codes >= validation).astype(np.int64) + (codes >= test)
-    starts = [pd.Timestamp(distinct[index]).isoformat() for index in (validation, test)]
-    message = f"validation begins at {starts[0]}, test at {starts[1]} (UTC)"
-    return parts, [{"name": "time_boundaries", "count": 2, "rows": [], "message": message}]
+    starts = [f"{pd.Timestamp(distinct[index]):%Y-%m-%d %H:%M:%S}" for index in (validation, test)]
+    message = f"The rows were cut by time: validation begins at {starts[0]} and test at {starts[1]} UTC"
+    return parts, [finding("time_boundaries", message, count=0)]
 
 
-def _given_parts(frame: pd.DataFrame) -> Integers:
+def _given_parts(frame: pd.DataFrame, name: str, settings: SplitSection) -> Integers:
     values = frame["part"].str.strip().str.casefold()
     unknown = ~values.isin(_GIVEN)
     if unknown.any():
         found = frame.loc[unknown].drop_duplicates("part")[["part", "row", "line"]].itertuples(index=False)
         named = listed(f"{shown(part)} in row {row:,} (line {line:,})" for part, row, line in found)
-        raise DataError(f"split.column must hold train, validation or test; {unknown.sum():,} rows hold {named}")
+        raise DataError(
+            f"{name}: column {shown(settings.column or '')} (split.column) must hold train, validation or test, but "
+            f"{unknown.sum():,} of {len(frame):,} rows do not: {named}. Correct them, or choose another split.method"
+        )
     return values.map(_GIVEN).to_numpy(dtype=np.int64)
 
 
-def _require_parts(frame: pd.DataFrame, parts: Integers, settings: SplitSection) -> None:
+def _require_parts(frame: pd.DataFrame, parts: Integers, name: str, settings: SplitSection) -> None:
     """Refuse a split with an empty part or with a class that cannot be learnt."""
     counts = np.bincount(parts[parts != _REMOVED], minlength=3).tolist()
     problems = []
@@ -208,9 +222,10 @@ def _require_parts(frame: pd.DataFrame, parts: Integers, settings: SplitSection)
             named = listed(f"{shown(label)} ({count:,} rows)" for label, count in absent.items())
             problems.append(f"the train part has no row of {len(absent)} of the classes: {named}")
     if problems:
+        cure = "Correct the column" if settings.method == "column" else "Change split.validation or split.test"
         raise DataError(
-            f"split.method = {settings.method!r}: {'; '.join(problems)}. Change split.validation or split.test, "
-            "choose another split.method, add rows, or rename these labels with data.label_map"
+            f'{name}: split.method = "{settings.method}": {"; ".join(problems)}. {cure}, choose another split.method, '
+            "add rows, or rename labels with data.label_map"
         )
 
 
@@ -219,41 +234,10 @@ def _absent_classes(kept: pd.DataFrame) -> list[dict[str, Any]]:
     for part in PARTS[1:]:
         absent = kept[~kept["label"].isin(set(kept.loc[kept["part"] == part, "label"]))]
         if len(absent):
-            labels = listed(map(shown, label_counts(absent["label"])))
-            message = f"the {part} part has no row of these classes, which cannot be measured there: {labels}"
-            findings.append(_finding("class_absent", absent["row"].tolist(), message))
+            labels = quoted(label_counts(absent["label"]))
+            message = f"The {part} part has no row of these classes, which are not measured there: {labels}"
+            findings.append(finding("class_absent", message, rows=absent["row"].tolist()))
     return findings
-
-
-def _check_leakage(
-    frame: pd.DataFrame, parts: Integers, *, threshold: float | None, seed: int
-) -> tuple[dict[str, Any], NearPairs]:
-    """Search the parts for texts they share, from scratch; return the report and the near pairs that straddle."""
-    kept = np.flatnonzero(parts != _REMOVED)
-    texts = frame["text"].iloc[kept].tolist()
-    digests = [hashlib.sha256(text_key(text).encode()).digest() for text in texts]
-    seen = [{d for d, part in zip(digests, parts[kept], strict=True) if part == index} for index in range(3)]
-    exact = len(seen[TRAIN] & seen[VALIDATION]) + len((seen[TRAIN] | seen[VALIDATION]) & seen[TEST])
-    checked = int((parts[kept] != TRAIN).sum())
-    late = NearPairs(np.empty((0, 2), np.int64), np.empty(0))
-    if threshold is None:
-        scope = "exact duplicate (near duplicates were not searched: split.near_duplicates is off)"
-    else:
-        scope = f"exact or near duplicate (Jaccard similarity of word triples from {threshold:g})"
-        found = near_duplicate_pairs(texts, threshold=threshold, seed=seed)
-        straddling = parts[kept][found.rows[:, 0]] != parts[kept][found.rows[:, 1]]
-        late = NearPairs(kept[found.rows[straddling]], found.similarity[straddling])
-    near = len(late.rows)
-    passed = exact == 0 and near == 0
-    outcome = "none has" if passed else f"{exact} texts and {near} near-duplicate pairs have"
-    report = {
-        "exact": exact,
-        "near": near if threshold is not None else None,
-        "checked": checked,
-        "passed": passed,
-        "message": f"{checked:,} rows of validation and test were checked: {outcome} an {scope} in another part",
-    }
-    return report, late
 
 
 def _left_out(frame: pd.DataFrame, assignment: _Assignment) -> pd.DataFrame:
@@ -275,13 +259,13 @@ def _near_report(frame: pd.DataFrame, near: NearPairs, *, threshold: float | Non
     texts, labels, numbers = frame["text"].tolist(), frame["label"].tolist(), frame["row"].tolist()
     pairs = [sorted(pair, key=lambda index: (texts[index], labels[index])) for pair in near.rows.tolist()]
     order = sorted(range(len(pairs)), key=lambda k: (near.similarity[k], texts[pairs[k][0]], texts[pairs[k][1]]))
-    picks = np.unique(np.linspace(0, len(order) - 1, min(_EXAMPLES, len(order))).astype(int)).tolist() if order else []
+    picks = np.unique(np.linspace(0, len(order) - 1, min(EXAMPLES, len(order))).astype(int)).tolist() if order else []
     examples = [
         {
             "similarity": float(near.similarity[order[pick]]),
             "rows": [int(numbers[index]) for index in pairs[order[pick]]],
             "labels": [labels[index] for index in pairs[order[pick]]],
-            "texts": [texts[index][:_TEXT_SHOWN] for index in pairs[order[pick]]],
+            "texts": [texts[index][:EXCERPT_CHARACTERS] for index in pairs[order[pick]]],
         }
         for pick in picks
     ]
@@ -292,7 +276,3 @@ def _near_report(frame: pd.DataFrame, near: NearPairs, *, threshold: float | Non
         "rows_in_groups": int(sizes[sizes > 1].sum()),
         "examples": examples,
     }
-
-
-def _finding(name: str, rows: list[int], message: str) -> dict[str, Any]:
-    return {"name": name, "count": len(rows), "rows": [int(row) for row in sorted(rows)[:5]], "message": message}

@@ -34,12 +34,10 @@ def identify_experiment(settings: "Project", *, data_fingerprint: str) -> str:
     """The hash of all that decides the result: rows, settings, libraries, dlcycle's code and the flow's own file."""
     from dlcycle.train.experiment import code_digest, experiment_id, library_versions
 
-    plain = settings.model_dump(mode="json")
     flow_file = hashlib.sha256(Path(sys.argv[0]).read_bytes()).hexdigest()
     return experiment_id(
         data_fingerprint=data_fingerprint,
-        split=plain["split"],
-        settings=plain,
+        settings=settings.model_dump(mode="json"),
         libraries=library_versions(),
         code=f"{code_digest()} {flow_file}",
     )

@@ -1,7 +1,7 @@
 """The one use of the test part: the selected model and the baseline measured, compared and judged."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,8 @@ def assess_model(
     classifier = load_model(model, build=build_model)
     test, validation = (frame[frame["part"] == part] for part in ("test", "validation"))
     texts = test["text"].tolist()
-    truth, validation_truth = (_classes(part, classifier.labels) for part in (test, validation))
+    # A label that the model does not know becomes -1, which evaluate_model refuses.
+    truth, validation_truth = (pd.Index(classifier.labels).get_indexer(part["label"]) for part in (test, validation))
 
     def measure(scores: npt.NDArray[np.float64], validation_scores: npt.NDArray[np.float64]) -> dict[str, Any]:
         return evaluate_model(
@@ -87,18 +88,13 @@ def assess_model(
         worthwhile_gain=plan.worthwhile_gain,
         seed=seed,
     )
+    temperature = metrics["temperature"]["value"]
+    final = replace(classifier, temperature=temperature)
     return Assessment(
         metrics=metrics,
         baseline_metrics=baseline_metrics,
         comparison=comparison,
         gates=judge_criteria(plan.criteria, metrics=metrics, comparison=comparison),
-        consistency=check_batch_sizes(
-            lambda part, size: classifier.predict(part, batch_size=size).probabilities, texts
-        ),
-        model=with_temperature(model, metrics["temperature"]["value"]),
+        consistency=check_batch_sizes(lambda part, size: final.predict(part, batch_size=size).probabilities, texts),
+        model=with_temperature(model, temperature),
     )
-
-
-def _classes(part: pd.DataFrame, labels: Sequence[str]) -> npt.NDArray[np.int64]:
-    index = {label: position for position, label in enumerate(labels)}
-    return np.array([index[label] for label in part["label"]], dtype=np.int64)

@@ -99,4 +99,6 @@ def _automation_message(
     )
     if precision["high"] < required:
         return f"{message}, which is below the required {required:.2%}."
-    return f"{message}; {required:.2%} is required."
+    if precision["low"] < required:
+        return f"{message}: the required {required:.2%} is neither proven nor ruled out."
+    return f"{message}, at least the required {required:.2%}."

@@ -8,9 +8,11 @@ import numpy as np
 
 from dlcycle.config import Costs
 from dlcycle.insight.bootstrap import (
+    FEW,
     RESAMPLES,
     Bools,
     Floats,
+    Ints,
     distinct_cells,
     measure,
     measured,
@@ -46,17 +48,22 @@ def decision_costs(
         the last two are None if the plan has no `manual` price. A person is taken to decide rightly.
     """
     cells, counts = distinct_cells(decisions.truth, decisions.predicted, automatic)
-    prices = _prices(cells, labels, costs)
+    prices, wrong, taken = _prices(cells, labels, costs), cells[:, 0] != cells[:, 1], cells[:, 2] == 1
     highest = max([costs.error, *(price for row in costs.matrix.values() for price in row.values())])
-    alone = _per_thousand(prices, counts, highest, seed=seed, resamples=resamples)
-    shared = people = None
-    if costs.manual is not None:
-        mixed = np.where(cells[:, 2] == 1, prices, costs.manual)
-        shared = _per_thousand(mixed, counts, highest, seed=seed, resamples=resamples)
-        people = _ROWS * costs.manual
-        if not automatic.any():
-            shared = measured(people, people, people, n=len(automatic))
-    return {"currency": costs.currency, "model_alone": alone, "with_people": shared, "people_alone": people}
+
+    def per_thousand(prices: Floats, decided: Bools) -> dict[str, Any]:
+        mean = _mean_price(prices, counts, seed=seed, resamples=resamples)
+        unseen = _unseen_mistakes(prices, counts, decided=decided, wrong=wrong & decided, highest=highest)
+        low, value, high = (_ROWS * number for number in (mean["low"], mean["value"], mean["high"]))
+        return measured(value, low, max(high, value + _ROWS * unseen), n=mean["n"])
+
+    manual = costs.manual
+    return {
+        "currency": costs.currency,
+        "model_alone": per_thousand(prices, np.ones(len(cells), dtype=bool)),
+        "with_people": None if manual is None else per_thousand(np.where(taken, prices, manual), taken),
+        "people_alone": None if manual is None else _ROWS * manual,
+    }
 
 
 def _prices(cells: Any, labels: Sequence[str], costs: Costs) -> Floats:
@@ -69,12 +76,23 @@ def _prices(cells: Any, labels: Sequence[str], costs: Costs) -> Floats:
     )
 
 
-def _per_thousand(prices: Floats, counts: Any, highest: float, *, seed: int, resamples: int) -> dict[str, Any]:
-    rows = int(counts.sum())
-    value = math.fsum(prices * counts) / rows
+def _mean_price(prices: Floats, counts: Ints, *, seed: int, resamples: int) -> dict[str, Any]:
+    """The mean price of a row with its interval; resampled is what exceeds the lowest, so equal prices stay exact."""
+    rows, lowest = int(counts.sum()), float(prices.min())
+    excess = prices - lowest
     blocks = resampled_counts(counts, seed=seed, resamples=resamples)
-    result = measure(value, np.concatenate([block @ prices for block in blocks]) / rows, n=rows)
-    high = result["high"]
-    if np.ptp(prices) == 0:  # no mistake was seen, which does not prove that there is none
-        high = max(high, value + wilson(0, rows)[1] * (highest - value))
-    return measured(_ROWS * value, _ROWS * result["low"], _ROWS * high, n=rows)
+    replicates = lowest + np.concatenate([block @ excess for block in blocks]) / rows
+    return measure(lowest + math.fsum(excess * counts) / rows, replicates, n=rows)
+
+
+def _unseen_mistakes(prices: Floats, counts: Ints, *, decided: Bools, wrong: Bools, highest: float) -> float:
+    """What mistakes that the rows do not rule out would add to the mean price; 0 once `FEW` mistakes were seen.
+
+    A resample cannot hold a mistake that no row shows. Up to Wilson's upper end mistakes may be more frequent than
+    seen, at the mean price of those seen, or at the highest if there was none.
+    """
+    trials, seen = int(counts[decided].sum()), int(counts[wrong].sum())
+    if not trials or seen >= FEW:
+        return 0.0
+    price = math.fsum((prices * counts)[wrong]) / seen if seen else highest
+    return (trials * wilson(seen, trials)[1] - seen) * price / int(counts.sum())

@@ -3,6 +3,7 @@
 All measures are of the top label: the probability of the predicted class against whether it was right.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -26,25 +27,32 @@ COLDEST, HOTTEST = 0.01, 100.0
 """Bounds of a fitted temperature."""
 BINS = 15
 _FLAT = 1e-9  # gain of likelihood below which the temperature does not matter
-_ROWS = 1_000_000  # scores handled at once, so that 10,000 classes need no second copy of the matrix
-
-
-def log_probabilities(logits: npt.NDArray[Any], *, temperature: float = 1.0) -> Floats:
-    """Logarithm of the softmax of logits / temperature, (N, C).
-
-    >>> np.exp(log_probabilities(np.array([[0.0, 0.0]]))).tolist()
-    [[0.5, 0.5]]
-    """
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
-    scaled -= scaled.max(axis=1, keepdims=True)
-    scaled -= np.log(np.exp(scaled).sum(axis=1, keepdims=True))
-    return scaled
+_SCORES = 200_000  # scores handled at once: 10,000 classes need no second copy of the matrix, and blocks fit the cache
 
 
 def row_blocks(rows: int, columns: int) -> list[slice]:
     """Slices that cover the rows of a matrix in blocks of bounded size."""
-    step = max(1, _ROWS // max(columns, 1))
+    step = max(1, _SCORES // max(columns, 1))
     return [slice(start, min(start + step, rows)) for start in range(0, rows, step)]
+
+
+def scaled_scores(logits: npt.NDArray[Any], *, temperature: float) -> Floats:
+    """Scores divided by the temperature, (N, C), shifted so that the highest of each row is 0."""
+    scaled: Floats = np.subtract(logits, logits.max(axis=1, keepdims=True), dtype=np.float64)
+    scaled /= temperature
+    return scaled
+
+
+def log_totals(scaled: Floats) -> Floats:
+    """Logarithm of the sum of exponentials of each row, (N,); a score less this is a log-probability.
+
+    To save memory `scaled` is overwritten.
+
+    >>> np.exp(-log_totals(np.array([[0.0, 0.0]]))).tolist()
+    [0.5]
+    """
+    totals: Floats = np.log(np.exp(scaled, out=scaled).sum(axis=1))
+    return totals
 
 
 def negative_log_likelihood(
@@ -60,10 +68,11 @@ def negative_log_likelihood(
     """
     total = 0.0
     for rows in row_blocks(*logits.shape):
-        logs = log_probabilities(logits[rows], temperature=temperature)
-        total -= (1 - smoothing) * float(logs[np.arange(len(logs)), truth[rows]].sum())
+        scaled = scaled_scores(logits[rows], temperature=temperature)
+        wanted = scaled[np.arange(len(scaled)), truth[rows]]
         if smoothing:
-            total -= smoothing * float(logs.mean(axis=1).sum())
+            wanted = (1 - smoothing) * wanted + smoothing * scaled.mean(axis=1)
+        total += float((log_totals(scaled) - wanted).sum())
     return total / len(truth)
 
 
@@ -93,13 +102,17 @@ def fit_temperature(truth: Ints, logits: npt.NDArray[Any]) -> dict[str, Any]:
     perfect = bool((logits.argmax(axis=1) == truth).all())
     smoothing = 1 / (rows + 1) if perfect else 0.0
 
-    def loss(log_temperature: float) -> float:
+    @functools.cache  # a pass over 10,000 classes takes a second, and the ends are asked for again
+    def loss(log_temperature: float, smoothing: float) -> float:
         return negative_log_likelihood(truth, logits, temperature=math.exp(log_temperature), smoothing=smoothing)
 
     bounds = (math.log(COLDEST), math.log(HOTTEST))
-    best = scipy.optimize.minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-6})
-    value = math.exp(float(best.x)) if loss(0.0) - float(best.fun) > _FLAT else 1.0
-    at_bound = min(float(best.x) - bounds[0], bounds[1] - float(best.x)) < 1e-3 and value != 1.0
+    best = scipy.optimize.minimize_scalar(
+        loss, args=(smoothing,), bounds=bounds, method="bounded", options={"xatol": 1e-6}
+    )
+    chosen = float(best.x) if loss(0.0, smoothing) - float(best.fun) > _FLAT else 0.0
+    value = math.exp(chosen)
+    at_bound = min(chosen - bounds[0], bounds[1] - chosen) < 1e-3
     message = f"Temperature {value:.3g}, fitted on {rows:,} validation rows."
     if perfect:
         message += " All of them are decided rightly, so one imagined wrong row bounds the fit."
@@ -109,8 +122,8 @@ def fit_temperature(truth: Ints, logits: npt.NDArray[Any]) -> dict[str, Any]:
         "value": value,
         "bounded": perfect or at_bound,
         "message": message,
-        "nll_before": negative_log_likelihood(truth, logits),
-        "nll_after": negative_log_likelihood(truth, logits, temperature=value),
+        "nll_before": loss(0.0, 0.0),
+        "nll_after": loss(chosen, 0.0),
         "n": rows,
     }
 

@@ -18,6 +18,7 @@ from dlcycle.insight.bootstrap import (
     resampled_counts,
 )
 from dlcycle.insight.metrics import class_counts, macro_f1
+from dlcycle.plan.criteria import apart
 
 Metric = Literal["accuracy", "macro_f1"]
 
@@ -122,29 +123,19 @@ def _verdict(difference: dict[str, Any], disagreements: int, worthwhile_gain: fl
 def _sentence(
     difference: dict[str, Any], verdict: str, disagreements: int, worthwhile_gain: float, metric: Metric
 ) -> str:
-    value, low, high = (_points(difference[key]) for key in ("value", "low", "high"))
+    goal = 100 * worthwhile_gain
+    value, low, high = (apart(100 * difference[key], 0.0, goal, signed=True) for key in ("value", "low", "high"))
+    pays = f"the {apart(goal, 100 * difference['value'], signed=True)} that would pay"
     change = f"{value} points of {_TITLES[metric]}"
     interval = f"(95 % interval {low} to {high})"
     if verdict == "worth_it":
-        return f"Deep learning is worth it here: {change} over the simple baseline {interval}."
+        doubt = f"; whether it reaches {pays} is not proven" if difference["low"] < worthwhile_gain else ""
+        return f"Deep learning is worth it here: {change} over the simple baseline {interval}{doubt}."
     if verdict == "worse":
         return f"Deep learning does worse here: {change} against the simple baseline {interval}."
     kind, why = "measurable", ""
     if disagreements < _TOO_FEW:
         why = f", with {disagreements} of {difference['n']:,} rows decided differently, too few to tell"
     elif difference["low"] > 0:
-        kind, why = "worthwhile", f", less than the {_points(worthwhile_gain)} that would pay"
+        kind, why = "worthwhile", f", less than {pays}"
     return f"No {kind} gain over the simple baseline: {change} {interval}{why}; the baseline is the simpler model."
-
-
-def _points(share: float) -> str:
-    """A signed difference in points, with the decimals that keep a number other than 0 from reading 0.0.
-
-    >>> _points(0.011), _points(-0.0002), _points(0.0)
-    ('+1.1', '-0.02', '0.0')
-    """
-    for decimals in (1, 2, 3, 4):
-        text = f"{100 * share:+.{decimals}f}"
-        if float(text) or not share:
-            break
-    return text if float(text) else "0.0"

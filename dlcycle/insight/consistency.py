@@ -58,7 +58,7 @@ def check_batch_sizes(
     elif not all(np.isfinite(prediction).all() for prediction in predictions):
         message = f"Predictions of {where} hold values that are not finite numbers."
     else:
-        largest = float((np.max(predictions, axis=0) - np.min(predictions, axis=0)).max())
+        largest = float(np.ptp(predictions, axis=0).max())
         words = "agree" if largest <= tolerance else "do not agree"
         message = f"Predictions of {where} {words}: largest difference {largest:.1e}, at most {tolerance:.0e} allowed."
     return {

@@ -1,14 +1,33 @@
 """What to do next, ranked: the findings of a training run turned into decisions with their reason and command."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from dlcycle.config import Architecture
+from dlcycle.plan.criteria import quoted
 
 Level = Literal["fix", "decide", "consider", "fine"]
 Item = dict[str, str]
 
-_RANK: dict[str, int] = {"fix": 0, "decide": 1, "consider": 2, "fine": 3}
-_TRUNCATED = 0.01
-"""Share of training texts cut at `max_tokens` from which it is worth a thought."""
+LEVELS: tuple[str, ...] = get_args(Level)
+"""From what makes the result wrong or fails a goal to what needs nothing."""
+_WORTH_A_THOUGHT = 0.01
+"""Share of texts cut at `max_tokens`, or of rows without a label, from which the list speaks of it."""
+_SEE_REMOVED = 'dlcycle.data.dataset.table_from_bytes(run.data.removed["parquet"])'
+
+ADVICE: dict[str, tuple[Level, str, str]] = {
+    "class_absent": ("decide", "Some classes cannot be measured.", '[split] method = "stratified"'),
+    "rare_labels": ("decide", "Some classes have too few texts to learn from.", '[data] rare_labels = "merge"'),
+    "many_line_breaks": ("consider", "A quote in the file may be unbalanced.", "repair the rows in the source"),
+    "encoding_assumed": ("consider", "The encoding of the file was guessed.", '[data] encoding = "cp1252"'),
+    "mojibake": ("consider", "Some texts were garbled before they came here.", "export the source as UTF-8 again"),
+    "missing_keys": ("consider", "Some records lack a needed key.", "fill the key in the source"),
+    "missing_group": ("consider", "Some rows have no group.", "fill the column of data.group"),
+    "leaks": ("consider", "The given parts shared near duplicates.", "correct the column of split.column"),
+    "unused_label_map": ("consider", "Some labels to rename do not exist.", "[data.label_map]"),
+}
+"""Level, title and action of findings in the data that ask for something, by their name."""
 
 
 def next_steps(
@@ -18,6 +37,7 @@ def next_steps(
     consistency: Mapping[str, Any],
     cleaning: Mapping[str, Any],
     split: Mapping[str, Any],
+    source: Mapping[str, Any],
     selected: Mapping[str, Any],
     epochs: int,
 ) -> list[Item]:
@@ -27,86 +47,113 @@ def next_steps(
         gates: what `dlcycle.plan.criteria.judge_criteria` returned.
         comparison: what `dlcycle.insight.compare.compare_models` returned.
         consistency: what `dlcycle.insight.consistency.check_batch_sizes` returned.
-        cleaning: the report of `dlcycle.data.clean.clean_table`, with the findings of reading.
+        cleaning: the report of `dlcycle.data.clean.clean_table`.
         split: the report of `dlcycle.data.split.split_table`.
+        source: the report of reading, for its findings.
         selected: the report of the selected candidate.
         epochs: most epochs that the training was allowed.
 
     Returns:
-        Dicts of "level" (fix, decide, consider, fine), "title", "reason" and "action" (a command, a config line or "").
+        Dicts of "level" (one of `LEVELS`, in this order), "title" (a sentence), "reason" and "action" (a line of the
+        project file, a command, or "").
     """
+    others = [name for name in get_args(Architecture) if name != selected["architecture"]]
+    candidates = f"[model] candidates = {json.dumps(others)}"
     items = [
-        *_from_gates(gates),
-        *_from_comparison(comparison),
-        *_from_data(cleaning, split),
+        *_from_checks(consistency, split["leakage"]),
+        *_from_gates(gates, comparison, candidates),
+        *_from_comparison(comparison, candidates),
+        *_from_cleaning(cleaning),
+        *_from_findings([*source["findings"], *cleaning["findings"], *split["findings"]]),
         *_from_training(selected, epochs),
-        *_from_checks(consistency, split),
     ]
-    return sorted(items, key=lambda item: _RANK[item["level"]])
+    return sorted(items, key=lambda item: LEVELS.index(item["level"]))
 
 
 def _item(level: Level, title: str, reason: str, action: str = "") -> Item:
     return {"level": level, "title": title, "reason": reason, "action": action}
 
 
-def _from_gates(gates: Mapping[str, Any]) -> Iterator[Item]:
-    for criterion in gates["criteria"]:
-        if not criterion["met"]:
-            yield _item("fix", "A success criterion is missed", criterion["sentence"])
-    if not gates["criteria"]:
-        reason = "Without a success criterion nobody can say when the model is good enough."
-        yield _item("consider", "Say what counts as success", reason, "[[plan.criteria]] in the project file")
-
-
-def _from_comparison(comparison: Mapping[str, Any]) -> Iterator[Item]:
-    if comparison["verdict"] == "worse":
+def _from_checks(consistency: Mapping[str, Any], leakage: Mapping[str, Any]) -> Iterator[Item]:
+    shared, batches = f"{leakage['message'].rstrip('.')}.", consistency["message"]
+    if not leakage["passed"]:
         yield _item(
-            "decide", "Use the baseline", comparison["sentence"], "[model] candidates: try others, or stop here"
+            "fix", "The test part leaks.", f"{shared} Every figure may be too good.", "[split] near_duplicates = 0.8"
         )
-    elif comparison["verdict"] == "no_gain":
-        reason = "The baseline is as good, cheaper to run and easier to explain."
-        yield _item("decide", "Use the baseline, or try other candidates", reason, "[model] candidates")
+    if not consistency["passed"]:
+        yield _item("fix", "Predictions depend on the batch.", batches, "check masks and padding in build_model")
+    if leakage["passed"] and consistency["passed"]:
+        yield _item("fine", "The checks passed.", f"{shared} {batches}")
 
 
-def _from_data(cleaning: Mapping[str, Any], split: Mapping[str, Any]) -> Iterator[Item]:
-    variants = [group for group in cleaning["label_variants"] if not group["merged"]]
-    if variants:
-        count = sum(len(group["spellings"]) for group in variants)
+def _from_gates(gates: Mapping[str, Any], comparison: Mapping[str, Any], candidates: str) -> Iterator[Item]:
+    for criterion in gates["criteria"]:
+        if criterion["met"]:
+            continue
+        value, goal = criterion["value"], criterion["goal"]
+        action = '[train] class_weights = "balanced"' if criterion["metric"] == "recall" else candidates
+        if value is not None and (value >= goal if criterion["direction"] == "at_least" else value <= goal):
+            action = "[split] test: more test rows narrow the interval"
+        subject = criterion["title"][:1].upper() + criterion["title"][1:]
+        outcome = "could not be measured" if value is None else "misses its goal"
+        yield _item("fix", f"{subject} {outcome}.", criterion["sentence"], action)
+    if not gates["criteria"]:
+        metric, baseline = comparison["metric"], comparison["baseline"]
+        reason = f"Nobody can say when the model is good enough. The baseline's {metric} is {baseline:.3f}."
+        line = f'[plan] criteria = [{{ metric = "{metric}", at_least = {baseline:.3f} }}]'
+        yield _item("consider", "No success criterion is set.", reason, line)
+
+
+def _from_comparison(comparison: Mapping[str, Any], candidates: str) -> Iterator[Item]:
+    title = {
+        "worse": "The simple baseline is better.",
+        "no_gain": "Deep learning is not proven to be worth it here.",
+    }.get(comparison["verdict"])
+    if title:
+        yield _item("decide", title, comparison["sentence"], candidates)
+
+
+def _from_cleaning(cleaning: Mapping[str, Any]) -> Iterator[Item]:
+    removed, rows = cleaning["removed"], cleaning["rows_read"]
+
+    def of_all(reason: str) -> str:
+        return f"{removed.get(reason, 0):,} rows, {100 * removed.get(reason, 0) / max(rows, 1):.1f} % of those read"
+
+    for reason, title in (("bad_row", "Some rows could not be read."), ("too_long", "Some texts were too long.")):
+        if removed.get(reason):
+            yield _item("fix", title, f"{of_all(reason)}, were set aside and taught the model nothing.", _SEE_REMOVED)
+    if removed.get("missing_label", 0) > _WORTH_A_THOUGHT * rows:
+        reason = f"{of_all('missing_label')}, have none: labelled, they would be more to learn from."
+        yield _item("consider", "Some rows have no label.", reason, _SEE_REMOVED)
+    apart = [group for group in cleaning["label_variants"] if not group["merged"]]
+    if apart:
+        labels = sum(len(group["spellings"]) for group in apart)
+        example = " and ".join(quoted(label) for label in list(apart[0]["spellings"])[:2])
         reason = (
-            f"They differ only by case, white space, invisible or look-alike characters, and count as {count} classes."
+            f"Each is learnt as a class of its own, yet some differ only by case, white space, invisible or look-alike "
+            f"characters, such as {example}."
         )
-        title = f"{count} labels look like spellings of {len(variants)}"
+        title = f"{labels:,} labels look like spellings of {len(apart):,}."
         yield _item("decide", title, reason, "[data] merge_label_variants = true")
     if cleaning["conflict_count"]:
-        removed = cleaning["removed"].get("conflicting_label", 0)
-        title = f"{cleaning['conflict_count']:,} texts have different labels in different rows"
-        reason = f"{removed:,} rows were removed for it. Where people disagree, no model can be right."
-        yield _item("decide", title, reason, "[data] conflicting_labels")
-    if cleaning["removed"].get("bad_row"):
-        title = f"{cleaning['removed']['bad_row']:,} rows could not be read"
-        yield _item("fix", title, "They were set aside as data.on_bad_rows says.", "artifact removed")
-    for finding in [*cleaning["findings"], *split["findings"]]:
-        yield _item("consider", finding["message"], f"{finding['count']:,} rows" if finding.get("count") else "")
+        title = f"{cleaning['conflict_count']:,} texts have more than one label."
+        reason = f"{of_all('conflicting_label')}, were removed for it. Where people disagree, no model can be right."
+        yield _item("decide", title, reason, '[data] conflicting_labels = "keep" (the most frequent) or "drop" (none)')
+
+
+def _from_findings(findings: Sequence[Mapping[str, Any]]) -> Iterator[Item]:
+    for finding in findings:
+        if finding["name"] in ADVICE:
+            level, title, action = ADVICE[finding["name"]]
+            count = f"{finding['count']:,} rows" if finding["count"] else ""
+            example = f", for example row {finding['rows'][0]:,}" if finding["rows"] else ""
+            yield _item(level, title, f"{finding['message']}{f' ({count}{example})' if count else ''}.", action)
 
 
 def _from_training(selected: Mapping[str, Any], epochs: int) -> Iterator[Item]:
     if selected["best_epoch"] == epochs and not selected["stopped_early"]:
-        reason = f"The last of {epochs} epochs was the best; the validation metric may still rise."
-        yield _item("consider", "Train longer", reason, f"--epochs {2 * epochs}")
-    if selected["truncated_share"] > _TRUNCATED:
+        reason = f"The last of {epochs} epochs was the best, so the validation metric may still rise."
+        yield _item("consider", "Train longer.", reason, f"[train] epochs = {2 * epochs}")
+    if selected["truncated_share"] > _WORTH_A_THOUGHT:
         reason = f"{100 * selected['truncated_share']:.1f} % of the training texts are longer than the model reads."
-        yield _item("consider", "Read more of each text", reason, "max_tokens of the candidate")
-
-
-def _from_checks(consistency: Mapping[str, Any], split: Mapping[str, Any]) -> Iterator[Item]:
-    leakage = split["leakage"]
-    sentences: Sequence[tuple[bool, str]] = [
-        (consistency["passed"], consistency["message"]),
-        (leakage["passed"], leakage["message"]),
-    ]
-    if all(passed for passed, _ in sentences):
-        yield _item("fine", "The checks passed", " ".join(message for _, message in sentences))
-    else:
-        for passed, message in sentences:
-            if not passed:
-                yield _item("fix", "A check failed", message)
+        yield _item("consider", "Read more of each text.", reason, f"raise max_tokens of candidate {selected['name']}")

@@ -213,7 +213,8 @@ def _checked_parts(parts: Mapping[str, Any]) -> tuple[bytes, str, dict[str, Any]
     description = parts["description"]
     if description.get("format") != FORMAT or description.get("modality") != "text":
         found = f"format {description.get('format')!r}, modality {description.get('modality')!r}"
-        raise ModelFileError(f"expected a text model of format {FORMAT}, got {found}; load it with the dlcycle it is from")
+        cure = "load it with the dlcycle it is from"
+        raise ModelFileError(f"expected a text model of format {FORMAT}, got {found}; {cure}")
     promised = description.get("sha256")
     try:
         found_digests = {
@@ -223,7 +224,8 @@ def _checked_parts(parts: Mapping[str, Any]) -> tuple[bytes, str, dict[str, Any]
         }
     except (TypeError, ValueError, RecursionError) as error:
         raise ModelFileError(f"the model's description or tokenizer is damaged ({error}); {CURE}") from error
-    damaged = [key for key, digest in found_digests.items() if not isinstance(promised, dict) or promised.get(key) != digest]
+    promised = promised if isinstance(promised, dict) else {}
+    damaged = [key for key, digest in found_digests.items() if promised.get(key) != digest]
     if damaged:
         raise ModelFileError(f"the model's {', '.join(damaged)} differ from the recorded sha256; {CURE}")
     return parts["weights"], parts["tokenizer"], description
@@ -235,7 +237,10 @@ def _checked_description(description: Mapping[str, Any]) -> tuple[NetworkSpec, l
         settings = ModelSpec.model_validate(description.get("settings"))
     except ValidationError as error:
         raise ModelFileError(f"the model's settings are not valid: {error.errors()[0]['msg']}; {CURE}") from error
-    tokens, classes, labels, temperature = (description.get(key) for key in ("tokens", "classes", "labels", "temperature"))
+    tokens: Any = description.get("tokens")
+    classes: Any = description.get("classes")
+    labels: Any = description.get("labels")
+    temperature: Any = description.get("temperature")
     wrong = []
     if type(tokens) is not int or tokens < 2:
         wrong.append(f"tokens is {tokens!r}, not a number of ids")
@@ -249,7 +254,7 @@ def _checked_description(description: Mapping[str, Any]) -> tuple[NetworkSpec, l
         wrong.append(f"architecture is {description.get('architecture')!r}, settings say {settings.architecture!r}")
     if wrong:
         raise ModelFileError(f"the model's description is not valid: {'; '.join(wrong)}; {CURE}")
-    return NetworkSpec(settings, tokens=tokens, classes=classes), labels, temperature  # type: ignore[arg-type]
+    return NetworkSpec(settings, tokens=tokens, classes=classes), labels, temperature
 
 
 def _load_weights(network: nn.Module, weights: bytes) -> None:

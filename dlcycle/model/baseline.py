@@ -78,9 +78,7 @@ def fit_baseline(texts: Sequence[str], labels: npt.NDArray[np.int64], *, classes
         warnings.simplefilter("always", ConvergenceWarning)
         classifier.fit(features, labels)
     notes += [f"the baseline's solver: {warning.message}" for warning in caught]
-    return Baseline(
-        vectorizer, classifier, classes, len(vectorizer.vocabulary_), time.perf_counter() - started, notes
-    )
+    return Baseline(vectorizer, classifier, classes, len(vectorizer.vocabulary_), time.perf_counter() - started, notes)
 
 
 def score_baseline(frame: pd.DataFrame, *, labels: Sequence[str], seed: int = 0) -> dict[str, Any]:

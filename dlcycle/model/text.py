@@ -101,6 +101,7 @@ class ConvolutionNetwork(nn.Module):
         settings = spec.settings
         self.embedding = _embedding(spec)
         self.dropout = nn.Dropout(settings.dropout)
+        self.kernels = settings.kernels
         self.convolutions = nn.ModuleList(
             nn.Conv1d(settings.embedding, settings.hidden, width) for width in settings.kernels
         )
@@ -111,9 +112,9 @@ class ConvolutionNetwork(nn.Module):
         keep = _mask(tokens, lengths).unsqueeze(1)
         states = self.dropout(self.embedding(tokens)).transpose(1, 2) * keep
         features = []
-        for convolution in self.convolutions:
+        for width, convolution in zip(self.kernels, self.convolutions, strict=True):
             # One window starts at each token; those that reach past the end of the text see zeros there.
-            windows = convolution(functional.pad(states, (0, convolution.kernel_size[0] - 1)))
+            windows = convolution(functional.pad(states, (0, width - 1)))
             features.append(windows.masked_fill(~keep, -math.inf).amax(2).relu())
         return self.head(self.dropout(torch.cat(features, 1)))
 
@@ -185,8 +186,9 @@ class _EncoderBlock(nn.Module):
 
     def forward(self, states: Tensor, keep: Tensor) -> Tensor:
         """States (N, L, E) with the keys where `keep` (N, 1, 1, L) is true attended to."""
-        parts = self.attention_in(self.attention_norm(states)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        attended = functional.scaled_dot_product_attention(*parts.unbind(0), attn_mask=keep)
+        parts = self.attention_in(self.attention_norm(states)).unflatten(2, (3, self.heads, -1))
+        query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
+        attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=keep)
         states = states + self.dropout(self.attention_out(attended.transpose(1, 2).flatten(2)))
         return states + self.dropout(self.feed(self.feed_norm(states)))
 
@@ -211,7 +213,9 @@ def pad_rows(rows: Sequence[Ids]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(tokens), torch.from_numpy(lengths)
 
 
-def network_logits(network: nn.Module, rows: Sequence[Ids], *, classes: int, batch_size: int = 64) -> npt.NDArray[np.float64]:
+def network_logits(
+    network: nn.Module, rows: Sequence[Ids], *, classes: int, batch_size: int = 64
+) -> npt.NDArray[np.float64]:
     """Logits of rows of ids, computed in evaluation mode on the network's device; its mode is restored.
 
     Rows of similar length are computed together.

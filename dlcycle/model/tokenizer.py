@@ -36,8 +36,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class Tokenizer(Protocol):
     """What networks and saved models need of a tokenizer."""
 
-    max_tokens: int
-    """Tokens of a text that are read; n-grams come on top."""
+    @property
+    def max_tokens(self) -> int:
+        """Tokens of a text that are read; n-grams come on top."""
 
     @property
     def size(self) -> int:
@@ -113,7 +114,7 @@ class WordTokenizer:
         first = np.uint64(RESERVED + len(self.words))
         combined = words
         for length in range(2, min(self.ngrams, len(words)) + 1):
-            # Odd multipliers of 64-bit hash mixing (Knuth, 1998; Steele et al., 2014), so that the order of words counts.
+            # Multipliers of 64-bit hash mixing (Knuth, 1998; Steele et al., 2014), so that the order of words counts.
             combined = combined[:-1] * np.uint64(0x9E3779B97F4A7C15) + words[length - 1 :]
             mixed = (combined ^ (combined >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9)
             yield (first + (mixed >> np.uint64(20)) % np.uint64(self.buckets)).astype(np.int64)
@@ -217,7 +218,7 @@ def fit_tokenizer(texts: Sequence[str], *, spec: ModelSpec) -> Tokenizer:
     """
     if not texts:
         raise TrainingError("expected texts to learn a vocabulary from, got none; check the split's training part")
-    return (SubwordTokenizer if spec.tokenizer == "bpe" else WordTokenizer).fit(texts, spec=spec)
+    return SubwordTokenizer.fit(texts, spec=spec) if spec.tokenizer == "bpe" else WordTokenizer.fit(texts, spec=spec)
 
 
 def tokenizer_from_json(text: str) -> Tokenizer:
@@ -232,7 +233,8 @@ def tokenizer_from_json(text: str) -> Tokenizer:
         raise ModelFileError(f"the tokenizer is not JSON ({error}); save the model again") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise ModelFileError(f"expected a tokenizer of format {FORMAT}, got {found!r}; load it with the dlcycle it is from")
+        cure = "load it with the dlcycle it is from"
+        raise ModelFileError(f"expected a tokenizer of format {FORMAT}, got {found!r}; {cure}")
     match content.get("kind"):
         case "words":
             return _load_words(content)
@@ -265,7 +267,8 @@ def _load_subwords(content: dict[str, Any]) -> SubwordTokenizer:
 def _whole_number(content: dict[str, Any], key: str, low: int) -> int:
     value = content.get(key)
     if type(value) is not int or value < low:
-        raise ModelFileError(f"the tokenizer's {key} must be a whole number from {low}, got {value!r}; save the model again")
+        message = f"the tokenizer's {key} must be a whole number from {low}, got {value!r}"
+        raise ModelFileError(f"{message}; save the model again")
     return value
 
 

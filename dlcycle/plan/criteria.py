@@ -3,7 +3,7 @@
 import difflib
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from dlcycle.config import Costs, Criterion, PlanSection
 from dlcycle.errors import ConfigError
@@ -20,6 +20,8 @@ _NAMES = {
     "gain": "gain over the baseline",
 }
 _OF_ONE_CLASS = ("precision", "recall", "f1")
+_RANGES = {"gain": (-1.0, 1.0), "cost_per_1000": (-math.inf, math.inf)}
+"""Values that a metric can have; the others are shares from 0 to 1."""
 _LISTED = 5
 
 
@@ -43,6 +45,19 @@ def unknown_label(label: str, labels: Sequence[str]) -> str:
     return f"{quoted(label)} is not a class of the data, which has {some}{more}"
 
 
+def apart(number: float, *others: float, signed: bool = False) -> str:
+    """A number with the fewest decimals, 1 to 6, that keep it apart from the others.
+
+    >>> apart(94.96, 95.0), apart(94.96, 90.0), apart(-0.02, 0.0), apart(1.1, 0.0, signed=True)
+    ('94.96', '95.0', '-0.02', '+1.1')
+    """
+    for decimals in range(1, 7):
+        text = f"{number or 0.0:{'+' if signed and number else ''},.{decimals}f}"
+        if all(number == other or float(text.replace(",", "")) != round(other, decimals) for other in others):
+            break
+    return text
+
+
 def raise_problems(heading: str, problems: Sequence[str]) -> None:
     """Raise one ConfigError that lists the problems under the heading, if there are any."""
     if problems:
@@ -59,7 +74,8 @@ def check_criteria(criteria: Sequence[Criterion], labels: Sequence[str], *, pric
         priced: Whether the plan has `[plan.costs]`, which a criterion on `cost_per_1000` needs.
 
     Raises:
-        ConfigError: A criterion names an unknown class, or a cost that is not priced; all are listed.
+        ConfigError: A criterion names an unknown class, a goal that its metric cannot have, or a cost that is not
+            priced; all are listed.
     """
     known = set(labels)
     problems = []
@@ -67,6 +83,13 @@ def check_criteria(criteria: Sequence[Criterion], labels: Sequence[str], *, pric
         key = f"plan.criteria[{index}]"
         if criterion.label is not None and criterion.label not in known:
             problems.append(f"{key}.label: {unknown_label(criterion.label, labels)}")
+        lowest, highest = _RANGES.get(criterion.metric, (0.0, 1.0))
+        direction, goal = _goal(criterion)
+        if not lowest <= goal <= highest:
+            problems.append(
+                f"{key}.{direction}: {criterion.metric} is a share, expected {lowest:g} to {highest:g}, got {goal:g}; "
+                "95 % is written 0.95"
+            )
         if criterion.metric == "cost_per_1000" and not priced:
             problems.append(f"{key}.metric: cost_per_1000 needs the prices of the section [plan.costs]")
     raise_problems("a success criterion cannot be judged; correct or remove it", problems)
@@ -120,7 +143,8 @@ def judge_criteria(
         "value", "low", "high", "met", "sentence"}. A metric that could not be measured counts as missed, and its
         sentence says why.
     """
-    judged = [_judge(criterion, _find(criterion, metrics, comparison)) for criterion in criteria]
+    found = [_find(criterion, metrics, comparison) for criterion in criteria]
+    judged = [_judge(*pair, metrics.get("currency")) for pair in zip(criteria, found, strict=True)]
     missed = [entry for entry in judged if not entry["met"]]
     if not judged:
         sentence = "The plan names no success criteria."
@@ -149,24 +173,22 @@ def _find(criterion: Criterion, metrics: Mapping[str, Any], comparison: Mapping[
     return {"value": None, "low": None, "high": None, "reason": reason} if found is None else found
 
 
-def _judge(criterion: Criterion, measured: Mapping[str, Any]) -> dict[str, Any]:
-    at_least = criterion.at_least is not None
-    goal = float(criterion.at_least if criterion.at_least is not None else criterion.at_most or 0.0)
+def _judge(criterion: Criterion, measured: Mapping[str, Any], currency: str | None) -> dict[str, Any]:
+    direction, goal = _goal(criterion)
     value, low, high = measured["value"], measured["low"], measured["high"]
-    deciding = value if criterion.judge == "value" else low if at_least else high
+    deciding = value if criterion.judge == "value" else low if direction == "at_least" else high
     met = deciding is not None and (
-        (deciding >= goal if at_least else deciding <= goal) or math.isclose(deciding, goal, rel_tol=1e-9)
+        (deciding >= goal if direction == "at_least" else deciding <= goal)
+        or math.isclose(deciding, goal, rel_tol=1e-9)
     )
-    title = _title(criterion.metric, criterion.label)
-    words = "at least" if at_least else "at most"
+    title = _NAMES[criterion.metric] + (f" of {quoted(criterion.label)}" if criterion.label is not None else "")
+    bound = f"{direction.replace('_', ' ')} {_shown(goal, goal, criterion.metric, currency)}"
     if value is None:
         reason = measured.get("reason", "it was not measured")
-        aim = _number(criterion.metric, goal, goal)
-        sentence = f"Missed: {title} must be {words} {aim}, but cannot be judged: {reason}."
+        sentence = f"Missed: {title} must be {bound}, but cannot be judged: {reason}."
     else:
-        shown, *ends = (_number(criterion.metric, number, goal) for number in (value, low, high))
-        aim = _number(criterion.metric, goal, goal)
-        rule = f"the whole interval must be {words} {aim}" if criterion.judge == "interval" else f"goal {words} {aim}"
+        shown, *ends = (_shown(number, goal, criterion.metric, currency) for number in (value, low, high))
+        rule = f"goal {bound}" if criterion.judge == "value" else f"the whole interval must be {bound}"
         verdict = "Met" if met else "Missed"
         sentence = f"{verdict}: {title} is {shown} (95 % interval {ends[0]} to {ends[1]}); {rule}."
     return {
@@ -174,7 +196,7 @@ def _judge(criterion: Criterion, measured: Mapping[str, Any]) -> dict[str, Any]:
         "label": criterion.label,
         "title": title,
         "goal": goal,
-        "direction": "at_least" if at_least else "at_most",
+        "direction": direction,
         "judge": criterion.judge,
         "value": value,
         "low": low,
@@ -184,15 +206,15 @@ def _judge(criterion: Criterion, measured: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _title(metric: str, label: str | None) -> str:
-    return _NAMES[metric] if label is None else f"{_NAMES[metric]} of {quoted(label)}"
+def _goal(criterion: Criterion) -> tuple[Literal["at_least", "at_most"], float]:
+    if criterion.at_least is not None:
+        return "at_least", float(criterion.at_least)
+    return "at_most", float(criterion.at_most or 0.0)
 
 
-def _number(metric: str, number: float, goal: float) -> str:
-    """A number with the decimals that keep it apart from the goal: 94.96 % does not read as 95.0 %."""
-    scale, unit = {"cost_per_1000": (1.0, ""), "gain": (100.0, " points")}.get(metric, (100.0, " %"))
-    for decimals in range(1, 7):
-        text = f"{number * scale:,.{decimals}f}"
-        if number == goal or text != f"{goal * scale:,.{decimals}f}":
-            break
-    return f"{text}{unit}"
+def _shown(number: float, goal: float, metric: str, currency: str | None) -> str:
+    """A measured number or a goal in words: money, points of gain or percent, never rounded to the goal."""
+    if metric == "cost_per_1000":
+        return f"{apart(number, goal)} {currency or ''}".rstrip()
+    unit = "points" if metric == "gain" else "%"
+    return f"{apart(100 * number, 100 * goal, signed=metric == 'gain')} {unit}"

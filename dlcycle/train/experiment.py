@@ -63,7 +63,6 @@ def library_versions() -> dict[str, str]:
 def experiment_id(
     *,
     data_fingerprint: str,
-    split: Mapping[str, Any],
     settings: Mapping[str, Any],
     libraries: Mapping[str, str],
     code: str,
@@ -72,7 +71,6 @@ def experiment_id(
 
     Args:
         data_fingerprint: Fingerprint of the rows, their cleaning and their split.
-        split: The split's report or settings, plain data.
         settings: The whole project file as plain data; those in `WITHOUT_EFFECT` are left out.
         libraries: What `library_versions` returned.
         code: What `code_digest` returned.
@@ -88,7 +86,6 @@ def experiment_id(
     }
     parts = {
         "data": data_fingerprint,
-        "split": split,
         "settings": effective,
         "libraries": dict(libraries),
         "code": code,

@@ -98,12 +98,16 @@ def fit_classifier(
     accelerator, precision = _machine(settings)
     train_loader = training_batches(train, batch_size=settings.batch_size, seed=seed, bucket=settings.bucket_batches)
     validation_loader = validation_batches(validation, batch_size=settings.batch_size)
-    watch = _Watch(validation, settings=settings, seed=seed, metric=metric, on_epoch=on_epoch, on_step=on_step)
+    order = np.concatenate(list(validation_loader.sampler))
+    watch = _Watch(validation, order, settings=settings, seed=seed, metric=metric, on_epoch=on_epoch, on_step=on_step)
     with _torch_settings(settings), _quiet_lightning():
         seed_everything(seed)
-        weights = balanced_class_weights(train.labels, classes=classes) if settings.class_weights == "balanced" else None
+        balanced = settings.class_weights == "balanced"
         module = ClassifierModule(
-            build(), settings=settings, steps=len(train_loader) * settings.epochs, class_weights=weights
+            build(),
+            settings=settings,
+            steps=len(train_loader) * settings.epochs,
+            class_weights=balanced_class_weights(train.labels, classes=classes) if balanced else None,
         )
         trainer = _trainer(settings, accelerator=accelerator, precision=precision, callbacks=[watch])
         if accelerator == "cuda":
@@ -142,6 +146,7 @@ class _Watch(lightning.Callback):
     def __init__(
         self,
         validation: TextRows,
+        order: npt.NDArray[np.int64],
         *,
         settings: TrainSection,
         seed: int,
@@ -149,7 +154,8 @@ class _Watch(lightning.Callback):
         on_epoch: Callable[[State], None] | None,
         on_step: Callable[[State], None] | None,
     ) -> None:
-        self.validation, self.settings, self.seed, self.metric = validation, settings, seed, metric
+        self.validation, self.order = validation, order
+        self.settings, self.seed, self.metric = settings, seed, metric
         self.on_epoch, self.on_step = on_epoch, on_step
         self.history: list[dict[str, Any]] = []
         self.best_epoch, self.best_key = 0, (-np.inf, -np.inf)
@@ -185,7 +191,7 @@ class _Watch(lightning.Callback):
         epoch = trainer.current_epoch + 1
         by_batch = pl_module.validation_logits()
         logits = np.empty_like(by_batch)
-        logits[np.concatenate(list(trainer.val_dataloaders.sampler))] = by_batch
+        logits[self.order] = by_batch
         if not np.isfinite(logits).all():
             rows = self.validation.numbers[~np.isfinite(logits).all(1)]
             shown = ", ".join(map(str, rows[:5].tolist()))
@@ -291,20 +297,21 @@ def _trainer(settings: TrainSection, *, accelerator: str, precision: str, callba
 @contextmanager
 def _torch_settings(settings: TrainSection) -> Iterator[None]:
     """Set torch's threads and determinism and put them back."""
-    threads, fill = torch.get_num_threads(), torch.utils.deterministic.fill_uninitialized_memory
+    deterministic: Any = torch.utils.deterministic
+    threads, fill = torch.get_num_threads(), deterministic.fill_uninitialized_memory
     mode, workspace = torch.get_deterministic_debug_mode(), os.environ.get("CUBLAS_WORKSPACE_CONFIG")
     torch.set_num_threads(settings.threads)
     if settings.deterministic:
         torch.use_deterministic_algorithms(True)
         # Filling fresh memory only matters to code that reads it unwritten, and costs a pass over every tensor.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        deterministic.fill_uninitialized_memory = False
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     try:
         yield
     finally:
         torch.set_num_threads(threads)
         torch.set_deterministic_debug_mode(mode)
-        torch.utils.deterministic.fill_uninitialized_memory = fill
+        deterministic.fill_uninitialized_memory = fill
         if workspace is None:
             os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
 

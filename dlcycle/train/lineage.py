@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-_GIT_SECONDS = 10
+_TOOL_SECONDS = 10
 _SAMPLE_SECONDS = 5.0
 _MEGABYTE = 1024 * 1024
 
@@ -72,7 +72,7 @@ class ResourceMeter:
         wall, cpu = time.perf_counter() - self._wall, _cpu_seconds() - self._cpu
         self._stop.set()
         if self._sampler is not None:
-            self._sampler.join(_GIT_SECONDS)
+            self._sampler.join(_TOOL_SECONDS)
         samples = self._gpu_samples
         self.usage = {
             "seconds": wall,
@@ -123,7 +123,7 @@ def git_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return {"commit": None, "reason": "git is not installed, or the folder cannot be read"}
     except subprocess.TimeoutExpired:
-        return {"commit": None, "reason": f"git did not answer within {_GIT_SECONDS} s"}
+        return {"commit": None, "reason": f"git did not answer within {_TOOL_SECONDS} s"}
 
 
 def redact_url(url: str) -> str:
@@ -161,7 +161,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=_GIT_SECONDS,
+        timeout=_TOOL_SECONDS,
         check=False,
     )
     return result.stdout.decode(errors="replace").rstrip("\n") if result.returncode == 0 else None
@@ -214,7 +214,7 @@ def _gpu_utilisation() -> float | None:
     chosen = ["-i", visible] if visible else []
     command = ["nvidia-smi", *chosen, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_SECONDS, check=True)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=_TOOL_SECONDS, check=True)
         values = [float(line) for line in result.stdout.split()]
     except (OSError, subprocess.SubprocessError, ValueError):
         return None

@@ -21,6 +21,8 @@ class ClassifierModule(LightningModule):
     Nothing is logged per step: the sums are kept here and read once an epoch.
     """
 
+    class_weights: Tensor | None
+
     def __init__(
         self, network: nn.Module, *, settings: TrainSection, steps: int, class_weights: Tensor | None = None
     ) -> None:

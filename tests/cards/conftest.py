@@ -1,21 +1,12 @@
-"""Makes the helpers beside the tests importable, and lends a browser tab."""
+"""Lends a browser tab to the tests of cards."""
 
-import sys
-import warnings
 from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-
-with warnings.catch_warnings():
-    # Metaflow's own copy of PyYAML names a module that PyYAML has moved.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    # First, as in every real process: Metaflow imports the card package while it is being imported itself.
-    import metaflow  # noqa: F401
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 import browser
+
+# First, as in every real process: Metaflow imports the card package while it is being imported itself.
+import metaflow  # noqa: F401
+import pytest
 
 
 @pytest.fixture(scope="module")

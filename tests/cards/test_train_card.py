@@ -70,7 +70,11 @@ def test_the_card_depends_on_its_artifacts_alone() -> None:
     [
         ({}, "good", "Worth it, and the goals are met"),
         ({"gates": {"passed": None, "criteria": [], "sentence": ""}}, "good", "Worth it"),
-        ({"comparison": {"verdict": "no_gain", "sentence": "No gain."}}, "careful", "The simple baseline is as good"),
+        (
+            {"comparison": {"verdict": "no_gain", "sentence": "No gain."}},
+            "careful",
+            "No proven gain over the simple baseline",
+        ),
         ({"comparison": {"verdict": "worse", "sentence": "Worse."}}, "bad", "Worse than the simple baseline"),
         ({"comparison": None}, "careful", "No comparison with a baseline"),
         ({"gates": {"passed": False, "criteria": [{"metric": "ece", "met": False}]}}, "bad", "Success criteria missed"),
@@ -152,8 +156,7 @@ def test_todo_of_the_run_is_drawn_as_given() -> None:
     ]
     text = words(render(card_data.run() | {"todo": items}))
     assert "fix First because do --this fine Second Evidence:" in text
-    # Without one, the checks say what they can.
-    assert "merge_label_variants = true" in words(render(card_data.run()))
+    assert "Not recorded by this run." in words(render(card_data.run() | {"todo": []}))
 
 
 def test_a_running_task_shows_progress_and_curves() -> None:

@@ -162,6 +162,7 @@ def test_removed_summary_is_plain_and_complete(source):
     assert empty["total"] == 0 and len(table_from_bytes(empty["parquet"])) == 0
 
 
+@pytest.mark.slow
 def test_real_data(ecommerce_csv):
     data = build_dataset(project(), uri=str(ecommerce_csv))
     assert data.cleaning["rows_read"] == 10_361 and data.cleaning["removed"] == {"exact_duplicate": 1_344}

@@ -112,7 +112,7 @@ def test_local_file_is_described_and_digested(tmp_path, monkeypatch):
 def test_missing_file_names_the_nearest(tmp_path):
     (tmp_path / "ecommerce.csv").write_bytes(BODY)
     message = refusal(str(tmp_path / "ecomerce.csv"))
-    assert "no such file" in message and "did you mean 'ecommerce.csv'?" in message
+    assert "no such file" in message and "nearest: 'ecommerce.csv'" in message
 
 
 def test_missing_folder_names_what_exists(tmp_path):

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlcycle.config import SplitSection
+from dlcycle.data.duplicates import NearPairs, near_duplicate_pairs
 from dlcycle.data.split import PARTS, split_table
 from dlcycle.data.stratify import apportion, stratify
 from dlcycle.data.times import parse_times
@@ -25,7 +26,7 @@ def table(texts, labels, **columns):
 
 def split(frame, **options):
     column = {"column": "part"} if options.get("method") == "column" else {}
-    return split_table(frame, settings=SplitSection.model_validate(options | column))
+    return split_table(frame, name="data.csv", settings=SplitSection.model_validate(options | column))
 
 
 def distinct(n, *, seed=0, words=12):
@@ -90,7 +91,7 @@ GROUPS = st.sampled_from(["", "g1", "g2", "g3"])
 TABLES = st.lists(st.tuples(st.integers(0, 60), st.sampled_from("abcd"), GROUPS), max_size=60)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(TABLES, st.sampled_from(["stratified", "group"]), st.integers(0, 3), st.randoms())
 def test_split_does_not_depend_on_row_order(rows, method, seed, random):
     base = distinct(70, words=8)
@@ -163,7 +164,7 @@ def test_group_unites_groups_and_near_duplicates():
         "name": "missing_group",
         "count": 40,
         "rows": [61, 62, 63, 64, 65],
-        "message": "rows without a group; each was assigned on its own",
+        "message": "Rows without a group were assigned each on its own",
     }
 
 
@@ -189,9 +190,9 @@ def test_time_moves_near_duplicates_to_the_earlier_part():
 
 def test_times_that_cannot_be_read_are_listed():
     frame = table(distinct(20), list("ab") * 10, time=["2025-01-01"] * 18 + ["soon", ""])
-    with pytest.raises(DataError, match=r"2 of 20 values.*'soon' in row 19 \(line 20\), '' in row 20"):
+    with pytest.raises(DataError, match=r"2 of 20 times.*'soon' in row 19 \(line 20\), '' in row 20"):
         split(frame, method="time")
-    with pytest.raises(DataError, match="2 distinct times"):
+    with pytest.raises(DataError, match="at least 3 distinct times, found 2"):
         split(frame.assign(time=["2025-01-01"] * 10 + ["2025-01-02"] * 10).astype({"time": object}), method="time")
 
 
@@ -205,13 +206,13 @@ def test_times_that_cannot_be_read_are_listed():
     ],
 )
 def test_time_formats(values, days):
-    times = parse_times(values, rows=[1, 2], lines=[2, 3])
+    times = parse_times(values, rows=[1, 2], lines=[2, 3], name="data.csv")
     assert times.tolist() == [pd.Timestamp(day, tz="UTC") for day in days]
 
 
 def test_ambiguous_dates_are_refused():
-    with pytest.raises(DataError, match="fit both"):
-        parse_times(["01/02/2025", "03/04/2025"], rows=[1, 2], lines=[2, 3])
+    with pytest.raises(DataError, match=r"data.csv: .* day or the month first"):
+        parse_times(["01/02/2025", "03/04/2025"], rows=[1, 2], lines=[2, 3], name="data.csv")
 
 
 def test_given_parts_stay_and_leaking_rows_are_left_out():
@@ -231,7 +232,10 @@ def test_given_parts_stay_and_leaking_rows_are_left_out():
 
 def test_unknown_parts_are_listed():
     frame = table(distinct(20), list("ab") * 10, part=["train"] * 17 + ["holdout", "", "x"])
-    with pytest.raises(DataError, match=r"3 rows hold 'holdout' in row 18 \(line 19\), '' in row 19"):
+    with pytest.raises(
+        DataError,
+        match=r"'part' \(split.column\) .* 3 of 20 rows do not: 'holdout' in row 18 \(line 19\), '' in row 19",
+    ):
         split(frame, method="column")
 
 
@@ -250,22 +254,17 @@ def test_empty_parts_and_unlearnt_classes_are_errors():
 
 def test_pairs_missed_at_first_are_found_and_united(monkeypatch):
     """The leakage check is a search of its own: what the assignment did not know, it finds, and the split is mended."""
-    from dlcycle.data import split as module
 
-    def forgetful(texts, *, threshold, seed=0):
-        found = module_search(texts, threshold=threshold, seed=seed)
-        return type(found)(found.rows[:10], found.similarity[:10]) if seed == 0 else found
+    def forgetful(texts, *, threshold):
+        found = near_duplicate_pairs(texts, threshold=threshold)
+        return NearPairs(found.rows[:10], found.similarity[:10])
 
-    module_search = module.near_duplicate_pairs
-    monkeypatch.setattr(module, "near_duplicate_pairs", forgetful)
+    monkeypatch.setattr("dlcycle.data.split.near_duplicate_pairs", forgetful)
     result = split(planted())
     assert straddling(result.frame) == 0 and result.report["near_duplicates"]["pairs"] > 10
 
 
 def test_leak_that_cannot_be_mended_is_an_error(monkeypatch):
-    from dlcycle.data import split as module
-
-    frame = planted()
-    monkeypatch.setattr(module, "duplicate_groups", lambda n, pairs: np.arange(n))
-    with pytest.raises(DataError, match="the split leaks"):
-        split(frame)
+    monkeypatch.setattr("dlcycle.data.split.duplicate_groups", lambda n, pairs: np.arange(n))
+    with pytest.raises(DataError, match=r"the split leaks. The parts share 0 texts and \d+ near-duplicate pairs"):
+        split(planted())

@@ -77,6 +77,20 @@ def test_the_test_part_does_not_choose_the_threshold() -> None:
     assert "below the required" in bad["message"]
 
 
+@pytest.mark.parametrize(
+    ("right", "words"),
+    [
+        (1000, "at least the required 90.00%."),
+        (900, "90.00% is neither proven nor ruled out."),
+        (800, "below the required"),
+    ],
+)
+def test_the_message_claims_no_more_than_the_interval(right: int, words: str) -> None:
+    test = sure([0.9] * 1000, [True] * right + [False] * (1000 - right))
+    result = automation(test, sure([0.9], [True]), required_precision=0.9, seed=0)
+    assert words in result["message"]
+
+
 def test_the_curve_is_short_and_ends_with_all_rows() -> None:
     part = calibrated(3000, seed=3)
     curve = automation(part, part, required_precision=0.9, seed=0)["curve"]

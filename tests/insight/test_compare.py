@@ -53,7 +53,18 @@ def test_a_sure_gain_that_is_too_small_is_not_worth_it() -> None:
     assert result["verdict"] == "no_gain"
     assert "No worthwhile gain" in result["sentence"]
     assert "less than the +5.0 that would pay" in result["sentence"]
-    assert compare_models(*outcome(900, 60, 20, 20), worthwhile_gain=0.04, seed=0)["verdict"] == "worth_it"
+
+
+def test_a_gain_at_the_boundary_of_what_pays_reads_as_it_is() -> None:
+    just = compare_models(*outcome(900, 60, 20, 20), worthwhile_gain=0.04, seed=0)
+    assert just["verdict"] == "worth_it"
+    assert just["sentence"].endswith("; whether it reaches the +4.0 that would pay is not proven.")
+    sure = compare_models(*outcome(900, 60, 20, 20), worthwhile_gain=0.01, seed=0)
+    assert "would pay" not in sure["sentence"]
+    short = compare_models(*outcome(900, 60, 20, 20), worthwhile_gain=0.0402, seed=0)
+    assert short["verdict"] == "no_gain"
+    assert "gain over the simple baseline: +4.00 points" in short["sentence"]
+    assert "less than the +4.02 that" in short["sentence"]
 
 
 def test_equal_predictions_are_no_gain() -> None:

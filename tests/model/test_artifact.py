@@ -99,7 +99,8 @@ def test_a_plain_process_loads_without_metaflow_lightning_or_pickle(tmp_path: pa
         f"print(load_model({str(tmp_path)!r}).predict({TEXTS!r}).labels)\n"
         "assert not {'metaflow', 'pytorch_lightning'} & set(sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)})
+    environment = {"PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(load_model(artifact).predict(TEXTS).labels)
 
@@ -192,7 +193,7 @@ def test_what_is_no_model_is_refused(tmp_path: pathlib.Path) -> None:
         load_model(not_safetensors)
     with pytest.raises(ModelFileError, match="not safetensors"):
         load_model(signed(not_safetensors))
-    with pytest.raises(ModelFileError, match="and . more|expected"):
+    with pytest.raises(ModelFileError, match=r"the weights do not fit the network: .*head.4.weight: expected"):
         load_model(signed(short))
 
 

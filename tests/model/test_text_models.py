@@ -82,8 +82,8 @@ def test_cnn_equals_a_window_by_window_loop() -> None:
     for convolution in network.convolutions:
         width = convolution.kernel_size[0]
         padded = torch.cat([states, torch.zeros(width - 1, states.shape[1])])
-        windows = [(convolution.weight * padded[i : i + width].T).sum((1, 2)) + convolution.bias for i in range(len(row))]
-        features.append(torch.stack(windows).amax(0).relu())
+        windows = [(convolution.weight * padded[start : start + width].T).sum((1, 2)) for start in range(len(row))]
+        features.append((torch.stack(windows) + convolution.bias).amax(0).relu())
     expected = network.head(torch.cat(features))
     found = network_logits(network, [row], classes=CLASSES)
     np.testing.assert_allclose(found[0], expected.detach().numpy(), atol=1e-4)

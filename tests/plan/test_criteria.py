@@ -18,6 +18,7 @@ METRICS = {
     "macro_f1": metric(0.9, 0.85, 0.95),
     "automated_share": metric(0.7, 0.6, 0.8),
     "cost_per_1000": None,
+    "currency": None,
     "per_class": {
         "Books": {"precision": metric(0.9, 0.8, 0.95), "recall": metric(0.8, 0.7, 0.9), "f1": metric(0.85, 0.8, 0.9)},
         "Toys": {
@@ -75,6 +76,36 @@ def test_a_missed_goal_does_not_read_as_reached() -> None:
     entry = judge_criteria([Criterion(metric="accuracy", at_least=0.95)], metrics=close, comparison=None)["criteria"][0]
     assert "is 94.996 %" in entry["sentence"]
     assert not entry["met"]
+
+
+def test_money_and_gain_read_as_such() -> None:
+    priced = METRICS | {"cost_per_1000": metric(1234.5, 1000, 1500), "currency": "CHF"}
+    criteria = [
+        Criterion(metric="cost_per_1000", at_most=1200),
+        Criterion(metric="gain", at_least=0.0, judge="interval"),
+    ]
+    cost, gain = judge_criteria(criteria, metrics=priced, comparison=COMPARISON)["criteria"]
+    assert cost["sentence"] == (
+        "Missed: cost per 1,000 rows is 1,234.5 CHF (95 % interval 1,000.0 CHF to 1,500.0 CHF); "
+        "goal at most 1,200.0 CHF."
+    )
+    assert gain["sentence"] == (
+        "Met: gain over the baseline is +1.1 points (95 % interval +0.4 points to +1.8 points); "
+        "the whole interval must be at least 0.0 points."
+    )
+
+
+@pytest.mark.parametrize("goal", [{"at_least": 95}, {"at_most": 1.01}, {"at_least": -0.1}])
+def test_a_goal_that_no_share_can_have_is_refused(goal: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=r"plan.criteria\[0\]\.at_.*expected 0 to 1.*95 % is written 0\.95"):
+        check_criteria([Criterion(metric="accuracy", **goal)], ["Books"])
+    check_criteria([Criterion(metric="cost_per_1000", **goal)], ["Books"])
+
+
+def test_a_loss_against_the_baseline_can_be_a_goal() -> None:
+    check_criteria([Criterion(metric="gain", at_least=-0.01)], ["Books"])
+    with pytest.raises(ConfigError, match="gain is a share, expected -1 to 1, got 5"):
+        check_criteria([Criterion(metric="gain", at_least=5)], ["Books"])
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ SETTINGS = Project().model_dump(mode="json")
 def identify(**changes: Any) -> str:
     parts: dict[str, Any] = {
         "data_fingerprint": "abc",
-        "split": {"method": "stratified", "seed": 0},
         "settings": SETTINGS,
         "libraries": {"numpy": "2"},
         "code": "def",
@@ -34,7 +33,7 @@ def changed(section: str, key: str, value: Any) -> dict[str, Any]:
 def test_it_is_sixteen_hexadecimal_digits_and_the_same_in_another_process() -> None:
     code = (
         "from dlcycle.config import Project; from dlcycle.train.experiment import *;"
-        "print(experiment_id(data_fingerprint='abc', split={'seed': 0, 'method': 'stratified'},"
+        "print(experiment_id(data_fingerprint='abc',"
         "settings=Project().model_dump(mode='json'), libraries={'numpy': '2'}, code='def'))"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7"}
@@ -63,7 +62,7 @@ def test_every_other_setting_takes_part() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"data_fingerprint": "x"}, {"split": {"seed": 1}}, {"libraries": {"numpy": "3"}}, {"code": "x"}],
+    [{"data_fingerprint": "x"}, {"libraries": {"numpy": "3"}}, {"code": "x"}],
 )
 def test_every_part_takes_part(change: dict[str, Any]) -> None:
     assert identify(**change) != identify()
@@ -71,13 +70,13 @@ def test_every_part_takes_part(change: dict[str, Any]) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), min_size=2))
-def test_the_order_of_keys_does_not_matter(split: dict[str, Any]) -> None:
-    assert identify(split=split) == identify(split=dict(reversed(split.items())))
+def test_the_order_of_keys_does_not_matter(libraries: dict[str, Any]) -> None:
+    assert identify(libraries=libraries) == identify(libraries=dict(reversed(libraries.items())))
 
 
 def test_what_is_not_a_number_is_refused() -> None:
     with pytest.raises(ValueError, match="JSON"):
-        identify(split={"share": float("nan")})
+        identify(settings=changed("split", "test", float("nan")))
 
 
 def installation(folder: pathlib.Path, flows: pathlib.Path) -> pathlib.Path:

@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 import logging
 import math
 import os
@@ -20,7 +21,7 @@ from dlcycle.errors import TrainingError
 from dlcycle.model.text import NetworkSpec, build_text_model, network_logits
 from dlcycle.model.tokenizer import fit_tokenizer
 from dlcycle.train.batches import TextRows
-from dlcycle.train.fit import fit_classifier
+from dlcycle.train.fit import FitResult, fit_classifier
 from dlcycle.train.module import ClassifierModule, balanced_class_weights, learning_rate_factor
 
 ARCHITECTURES = ["bag", "cnn", "gru", "lstm", "transformer"]
@@ -38,7 +39,9 @@ def make_texts(count: int, *, seed: int) -> tuple[list[str], np.ndarray]:
     return texts, labels
 
 
-def fit(architecture: str = "bag", *, seed: int = 0, rows: int = 240, build: Any = build_text_model, **options: Any) -> Any:
+def fit(
+    architecture: str = "bag", *, seed: int = 0, rows: int = 240, build: Any = build_text_model, **options: Any
+) -> FitResult:
     settings = {"epochs": 6, "learning_rate": 2e-2, "batch_size": 16, "threads": 1, **options.pop("settings", {})}
     model = {"architecture": architecture, "min_count": 1, "buckets": 200, "max_tokens": 12, **options.pop("model", {})}
     spec = ModelSpec.model_validate(model)
@@ -148,7 +151,8 @@ def test_a_hopeless_learning_rate_is_stopped() -> None:
 
 
 def test_validation_logits_that_are_not_finite_are_stopped() -> None:
-    with pytest.raises(TrainingError, match=r"validation of epoch 1, rows 9000, 9001, .* and 55 more.*no finite checkpoint"):
+    message = r"validation of epoch 1, rows 9000, 9001, .* and 55 more.*no finite checkpoint"
+    with pytest.raises(TrainingError, match=message):
         fit(build=lambda spec: Poisoned(spec, validation=True))
 
 
@@ -224,7 +228,7 @@ def test_learning_rate_rises_then_follows_its_schedule(schedule: str) -> None:
     factors = [learning_rate_factor(step, steps=100, settings=settings) for step in range(101)]
     assert factors[:10] == pytest.approx([step / 10 for step in range(1, 11)])
     assert factors[10] == 1.0
-    assert all(a >= b for a, b in zip(factors[10:], factors[11:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(factors[10:]))
     assert factors[-1] == pytest.approx(1.0 if schedule == "constant" else 0.0)
     reference = {"cosine": 0.5, "linear": 0.5, "constant": 1.0}
     assert factors[55] == pytest.approx(reference[schedule])

@@ -23,7 +23,7 @@ from .formats import (
     value_of,
 )
 from .markup import Child, Html, data
-from .page import Level, tile, tiles, todo, verdict
+from .page import Level, note, section, tile, tiles, todo, verdict
 from .train_data import at, mapping, primary, records
 
 METRICS: dict[str, tuple[str, Unit]] = {
@@ -77,7 +77,7 @@ def judged(run: Mapping[str, Any]) -> tuple[Level, str]:
     if has_criteria and gates is False:
         return "bad", "Success criteria missed"
     if compared == "no_gain":
-        return "careful", "The simple baseline is as good"
+        return "careful", "No proven gain over the simple baseline"
     if compared != "worth_it":
         return "careful", "No comparison with a baseline"
     return ("good", "Worth it, and the goals are met") if has_criteria else ("good", "Worth it")
@@ -157,53 +157,9 @@ def key_figures(run: Mapping[str, Any]) -> Html:
 
 
 def next_steps(run: Mapping[str, Any]) -> Html:
-    """The run's own list of what to do; without one, what its checks say."""
-    items = records(run.get("todo")) or _from_checks(run)
-    return todo(items)
-
-
-def _from_checks(run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    items: list[Mapping[str, Any]] = []
-
-    def add(level: str, title: str, reason: object = "", action: str = "") -> None:
-        items.append({"level": level, "title": title, "reason": reason, "action": action})
-
-    for name, title in (("leakage", "Repair the split"), ("consistency", "Do not deploy this model")):
-        check = at(run, "split", name) if name == "leakage" else run.get(name)
-        if at(check, "passed") is False:
-            add("fix", title, at(check, "message"))
-    for item in records(at(run, "gates", "criteria")):
-        if item.get("met") is False:
-            add("fix", f"Criterion missed: {item.get('title') or item.get('metric')}", item.get("sentence"))
-    if at(run, "comparison", "verdict") in ("no_gain", "worse"):
-        add("decide", "Keep the simple baseline", "It is cheaper to run and at least as good on this test part.")
-    apart = [item for item in records(at(run, "lineage", "cleaning", "label_variants")) if not item.get("merged")]
-    if apart:
-        add(
-            "decide",
-            f"{several(len(apart), 'label')} in several spellings",
-            "Each spelling is learnt as a class of its own.",
-            "[data] merge_label_variants = true",
-        )
-    conflicts = at(run, "lineage", "cleaning", "conflict_count")
-    if finite(conflicts):
-        add(
-            "consider",
-            f"{several(conflicts, 'text')} with more than one label",
-            "Agree on one label for each; they are listed under “From source to test part”.",
-        )
-    best, epochs = _best_epoch(run)
-    if best is not None and best == epochs:
-        add(
-            "consider",
-            "Train longer",
-            "The last epoch was the best one, so the model may still improve.",
-            f"run --epochs {2 * epochs}",
-        )
-    for check in (at(run, "split", "leakage"), run.get("consistency")):
-        if at(check, "passed") is True and at(check, "message"):
-            add("fine", at(check, "message"))
-    return items or [{"level": "fine", "title": "Nothing was found that needs a decision."}]
+    """The run's list of what to do."""
+    items = records(run.get("todo"))
+    return todo(items) if items else section("What to do next", None, note("Not recorded by this run."))
 
 
 def _best_epoch(run: Mapping[str, Any]) -> tuple[int | None, int]:
