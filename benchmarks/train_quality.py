@@ -41,7 +41,7 @@ def measure(settings: Project, seed: int) -> dict[str, float]:
         candidate = train_candidate(
             frame, spec=spec, settings=settings, labels=labels, seed=seed, build_model=build_text_model
         )
-        seconds += candidate.report["resources"]["wall_seconds"]
+        seconds += candidate.report["resources"]["seconds"]
         score = candidate.report["validation"][settings.plan.metric]
         if best is None or score > best[0]:
             best = score, candidate

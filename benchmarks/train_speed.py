@@ -72,7 +72,7 @@ def plain_epoch(task: Task) -> float:
     train: Iterable[Batch] = training_batches(
         task.train, batch_size=settings.batch_size, seed=SEED, bucket=settings.bucket_batches
     )
-    validation = validation_batches(task.validation, batch_size=settings.batch_size)
+    validation = validation_batches(task.validation, batch_size=4 * settings.batch_size)
     steps = len(train) * EPOCHS  # type: ignore[arg-type]
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True

@@ -160,7 +160,7 @@ class ModelSpec(Section):
     """Rows a word must appear in to be learnt (`words` only)."""
     ngrams: int = Field(2, ge=1, le=5)
     """Longest hashed n-gram of words, for `bag` with `words`; 1 switches n-grams off."""
-    buckets: int = Field(100_000, ge=1, le=10_000_000)
+    buckets: int = Field(50_000, ge=1, le=10_000_000)
     """Hash buckets that n-grams share."""
     max_tokens: int = Field(256, ge=1, le=100_000)
     """Tokens of a text that are read; the rest is cut and counted."""

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metaflow import Parameter, card, config_expr, current, resources, retry, step, timeout
+from metaflow import Parameter, card, config_expr, current, environment, resources, retry, step, timeout
 
 from dlcycle.flowkit import lineage, live, summary
 from dlcycle.flowkit.base import BaseFlow
@@ -76,6 +76,8 @@ class TrainFlow(BaseFlow):
     )
     @timeout(minutes=config_expr("project.train.time_limit"))
     @retry(times=config_expr("project.train.retries"), minutes_between_retries=0)
+    # Threads that spin while they wait make training many times slower as soon as another task wants their core.
+    @environment(vars={"OMP_WAIT_POLICY": "PASSIVE"})
     @step
     def train(self):
         """Train one candidate with one seed on the training part; the validation part chooses the epoch."""

@@ -6,6 +6,7 @@ import os
 import random
 import time
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ def fit_classifier(
     """
     accelerator, precision = _machine(settings)
     train_loader = training_batches(train, batch_size=settings.batch_size, seed=seed, bucket=settings.bucket_batches)
-    validation_loader = validation_batches(validation, batch_size=settings.batch_size)
+    validation_loader = validation_batches(validation, batch_size=4 * settings.batch_size)
     order = np.concatenate(list(validation_loader.sampler))
     watch = _Watch(validation, order, settings=settings, seed=seed, metric=metric, on_epoch=on_epoch, on_step=on_step)
     with _torch_settings(settings), _quiet_lightning():
@@ -174,8 +175,7 @@ class _Watch(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         # Keyed by the batch, so that dropout is the same whatever drew random numbers before, as after a resume.
-        key = np.random.SeedSequence([self.seed, trainer.current_epoch, batch_idx])
-        seed_everything(int(key.generate_state(1)[0]))
+        seed_everything(zlib.crc32(f"{self.seed} {trainer.current_epoch} {batch_idx}".encode()))
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -81,6 +81,22 @@ class ClassifierModule(LightningModule):
         self.train_rows += len(batch.labels)
         return loss
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Scale the gradients down to the norm `gradient_clip_val` when theirs is larger.
+
+        Torch's own clipping multiplies all gradients also when the factor is 1, which costs a pass over the embeddings.
+        """
+        if gradient_clip_val:
+            parameters = [parameter for parameter in self.network.parameters() if parameter.grad is not None]
+            norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters])
+            if not norm <= gradient_clip_val:
+                nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
+
     def on_validation_epoch_start(self) -> None:
         """Forget the logits of the epoch before."""
         self._logits.clear()
