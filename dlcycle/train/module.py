@@ -92,10 +92,10 @@ class ClassifierModule(LightningModule):
         Torch's own clipping multiplies all gradients also when the factor is 1, which costs a pass over the embeddings.
         """
         if gradient_clip_val:
-            parameters = [parameter for parameter in self.network.parameters() if parameter.grad is not None]
-            norm = nn.utils.get_total_norm([parameter.grad for parameter in parameters])
+            gradients = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
+            norm = nn.utils.get_total_norm(gradients)
             if not norm <= gradient_clip_val:
-                nn.utils.clip_grads_with_norm_(parameters, gradient_clip_val, norm)
+                nn.utils.clip_grads_with_norm_(self.network.parameters(), gradient_clip_val, norm)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the logits of the epoch before."""
