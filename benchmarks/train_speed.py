@@ -28,7 +28,7 @@ from dlcycle.train.fit import fit_classifier, seed_everything
 from dlcycle.train.module import learning_rate_factor
 from dlcycle.train.scores import validation_scores
 
-EPOCHS = 3
+EPOCHS = 4
 SEED = 0
 
 
@@ -157,7 +157,7 @@ def main() -> None:
     """Print one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="CSV with the columns category and description; the bundled sample without it")
-    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--rows", type=int, default=3000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--architectures", nargs="+", default=get_args(Architecture))
     arguments = parser.parse_args()

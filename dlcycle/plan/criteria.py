@@ -153,8 +153,8 @@ def judge_criteria(
         more = f" and {len(missed) - _LISTED:,} more" if len(missed) > _LISTED else ""
         sentence = f"{len(judged) - len(missed)} of {len(judged)} success criteria met; missed: {names}{more}."
     else:
-        count = "The success criterion is" if len(judged) == 1 else f"All {len(judged)} success criteria are"
-        sentence = f"{count} met."
+        counts = {1: "The success criterion is", 2: "Both success criteria are"}
+        sentence = f"{counts.get(len(judged), f'All {len(judged)} success criteria are')} met."
     return {"passed": not missed if judged else None, "criteria": judged, "sentence": sentence}
 
 

@@ -140,7 +140,7 @@ def test_the_sentence_over_all() -> None:
     assert both["passed"] is False
     assert both["sentence"] == "1 of 2 success criteria met; missed: calibration error."
     assert judge_criteria([good], metrics=METRICS, comparison=None)["sentence"] == "The success criterion is met."
-    assert "All 2" in judge_criteria([good, good], metrics=METRICS, comparison=None)["sentence"]
+    assert "Both" in judge_criteria([good, good], metrics=METRICS, comparison=None)["sentence"]
 
 
 def test_criteria_that_can_never_be_judged_are_refused_together() -> None:

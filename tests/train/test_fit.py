@@ -282,3 +282,18 @@ def test_two_processes_give_the_same_bits(architecture: str) -> None:
 
     assert digest(3, 1) == digest(3, 2)
     assert digest(3, 1) != digest(4, 1)
+
+
+@pytest.mark.parametrize("largest", [0.0, 1e-3, 1e3])
+def test_gradients_are_clipped_as_torch_does(largest: float) -> None:
+    torch.manual_seed(0)
+    mine, reference = nn.Linear(5, 3), nn.Linear(5, 3)
+    for parameter, other in zip(mine.parameters(), reference.parameters(), strict=True):
+        parameter.grad = torch.randn_like(parameter)
+        other.grad = parameter.grad.clone()
+    module = ClassifierModule(mine, settings=TrainSection(), steps=1)
+    module.configure_gradient_clipping(torch.optim.AdamW(mine.parameters()), largest)
+    if largest:
+        nn.utils.clip_grad_norm_(reference.parameters(), largest)
+    for parameter, other in zip(mine.parameters(), reference.parameters(), strict=True):
+        assert torch.equal(parameter.grad, other.grad)
