@@ -105,12 +105,9 @@ class TrainFlow(BaseFlow):
         """Measure the selected model and the baseline on the test part, once, and judge the plan's criteria."""
         settings = self.settings()
         result = self.assess_model(settings)
-        self.metrics, self.baseline_metrics, self.comparison = (
-            result.metrics,
-            result.baseline_metrics,
-            result.comparison,
-        )
-        self.gates, self.consistency, self.model = result.gates, result.consistency, result.model
+        self.metrics, self.baseline_metrics = result.metrics, result.baseline_metrics
+        self.comparison, self.gates = result.comparison, result.gates
+        self.consistency, self.model = result.consistency, result.model
         self.lineage = self.describe_lineage(settings)
         self.todo = self.next_steps(settings)
         self.next(self.end)

@@ -2,6 +2,8 @@
 
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 from flow_runner import ROOT, Finished, Workspace
@@ -38,6 +40,22 @@ def test_the_commands_work_in_their_order(tmp_path: pathlib.Path) -> None:
         done: Finished = workspace.call(*arguments, *extra).expect()
         run_id = done.run_id if "run-id" in done.output else run_id
     assert len(commands()) == 5
+
+
+@pytest.mark.slow
+def test_make_demo_ends_with_the_result_and_the_commands_to_go_on(tmp_path: pathlib.Path) -> None:
+    if not (ROOT / ".venv").is_dir():
+        pytest.skip("make has set up no .venv in this checkout")
+    # The installation that runs these tests stands for the one that make would check.
+    command = ["make", "--old-file", ".venv/.ready", f"BIN={pathlib.Path(sys.executable).parent}", "demo"]
+    environment = Workspace(tmp_path).environment()
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    end = done.stdout.rstrip().splitlines()[-8:]
+    assert "deep learning" in " ".join(end).lower() or "no measurable gain" in " ".join(end).lower()
+    assert any(line.startswith("  baseline") and re.search(r"0\.\d{4} \[0\.\d{4}, [01]\.\d{4}\]", line) for line in end)
+    assert "card view" in end[-2]
+    assert "resume evaluate --origin-run-id" in end[-1]
 
 
 @pytest.mark.slow
