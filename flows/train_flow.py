@@ -165,7 +165,7 @@ class TrainFlow(BaseFlow):
             labels=self.labels,
             build_model=self.build_model,
             on_progress=live.follow_training(settings, candidate=candidate_name(spec), seed=seed, say=print),
-            out_dir=Path(current.tempdir or "."),
+            out_dir=Path(current.tempdir or ".", f"dlcycle-{current.run_id}-{current.task_id}"),
         )
 
     def assess_model(self, settings: "Project") -> "Assessment":

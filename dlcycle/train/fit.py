@@ -88,7 +88,7 @@ def fit_classifier(
         on_epoch: called after each epoch with plain data: epoch, epochs, batch, batches, history, best_epoch, seconds,
             seconds_left (None while unknown).
         on_step: the same during an epoch, at most every 2 seconds.
-        out_dir: folder that exists; when training fails, the last finite weights are saved there.
+        out_dir: folder for the last finite weights of a training that fails; made only then.
 
     Returns:
         The best network and the record of its training.
@@ -242,6 +242,7 @@ class _Watch(lightning.Callback):
         found = f"last finite checkpoint: end of epoch {self.history[-1]['epoch']}"
         if out_dir is None:
             return f"{found} (not saved)"
+        out_dir.mkdir(parents=True, exist_ok=True)
         path = out_dir / "last_finite.safetensors"
         data = safetensors.torch.save(self.last_state)
         write_file(path, data)
