@@ -2,6 +2,7 @@
 
     python benchmarks/train_speed.py --data PATH/ecommerce.csv
 
+The rows are the default network of each architecture and `shipped`, the candidate of `--config` with its settings.
 Both loops train the same networks on the same batches with the same steps, one after the other, in alternating order;
 seconds are medians of an epoch with its validation, ratios are medians over the pairs.
 """
@@ -11,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -23,6 +25,7 @@ from dlcycle.config import Architecture, ModelSpec, TrainSection
 from dlcycle.data.sample import generate_sample
 from dlcycle.model.text import NetworkSpec, build_text_model
 from dlcycle.model.tokenizer import Ids, fit_tokenizer
+from dlcycle.project_file import parse_project, validate_project
 from dlcycle.train.batches import Batch, TextRows, training_batches, validation_batches
 from dlcycle.train.fit import fit_classifier, seed_everything
 from dlcycle.train.module import learning_rate_factor
@@ -139,9 +142,8 @@ class _Padded(TextRows):
         return batch._replace(inputs=(functional.pad(tokens, (0, missing)), lengths))
 
 
-def make_task(texts: list[str], labels: Ids, architecture: Architecture) -> Task:
-    """Encode the texts for a network with the default settings; an eighth of them is the validation part."""
-    spec = ModelSpec(architecture=architecture)
+def make_task(texts: list[str], labels: Ids, *, spec: ModelSpec, settings: TrainSection) -> Task:
+    """Encode the texts for a network; an eighth of them is the validation part."""
     held_out = len(texts) // 8
     tokenizer = fit_tokenizer(texts[held_out:], spec=spec)
     tokens, numbers = tokenizer.encode(texts), np.arange(len(texts))
@@ -149,7 +151,7 @@ def make_task(texts: list[str], labels: Ids, architecture: Architecture) -> Task
         NetworkSpec(spec, tokens=tokenizer.size, classes=int(labels.max()) + 1),
         TextRows(tokens[held_out:], labels[held_out:], numbers[held_out:]),
         TextRows(tokens[:held_out], labels[:held_out], numbers[:held_out]),
-        TrainSection(epochs=EPOCHS, patience=EPOCHS),
+        settings.model_copy(update={"epochs": EPOCHS, "patience": EPOCHS}),
     )
 
 
@@ -159,23 +161,30 @@ def main() -> None:
     parser.add_argument("--data", help="CSV with the columns category and description; the bundled sample without it")
     parser.add_argument("--rows", type=int, default=3000)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--architectures", nargs="+", default=get_args(Architecture))
+    parser.add_argument("--config", type=Path, default=Path(__file__).parent.parent / "configs" / "ecommerce.toml")
+    parser.add_argument("--networks", nargs="+", default=["shipped", *get_args(Architecture)])
     arguments = parser.parse_args()
     frame = pd.read_csv(arguments.data, dtype=str) if arguments.data else generate_sample(arguments.rows, seed=SEED)
     frame = frame.dropna().drop_duplicates("description")
     frame = frame.sample(min(arguments.rows, len(frame)), random_state=SEED)
     texts, labels = frame["description"].tolist(), pd.factorize(frame["category"])[0].astype(np.int64)
 
-    print(f"{len(texts)} texts, {arguments.repeats} pairs, {TrainSection().threads} threads")
-    print(f"{'network':<12} {'comparison':<34} {'s/epoch':>9} {'s/epoch':>9} {'ratio':>7} {'goal':>8}")
-    for architecture in arguments.architectures:
-        task = make_task(texts, labels, architecture)
+    project = validate_project(parse_project(arguments.config.read_text()))
+    print(f"{len(texts)} texts, medians of {arguments.repeats} pairs")
+    print(f"{'network':<12} {'comparison':<34} {'threads':>7} {'s/epoch':>9} {'s/epoch':>9} {'ratio':>7} {'goal':>8}")
+    for network in arguments.networks:
+        shipped = network == "shipped"
+        spec = project.model.candidates[0] if shipped else ModelSpec(architecture=network)
+        task = make_task(texts, labels, spec=spec, settings=project.train if shipped else TrainSection())
         rows = [("Lightning / plain loop", lightning_epoch, plain_epoch, "<= 1.10")]
-        if architecture in ("gru", "transformer"):
+        if network in ("gru", "transformer"):
             rows.append(("padded to the longest / bucketed", padded_epoch, lightning_epoch, ">= 1.50"))
         for name, first, second, goal in rows:
             left, right, ratio = compare(task, first, second, arguments.repeats)
-            print(f"{architecture:<12} {name:<34} {left:>9.3f} {right:>9.3f} {ratio:>7.2f} {goal:>8}", flush=True)
+            threads = task.settings.threads
+            print(
+                f"{network:<12} {name:<34} {threads:>7} {left:>9.3f} {right:>9.3f} {ratio:>7.2f} {goal:>8}", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ python flows/train_flow.py card view evaluate
 """
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metaflow import Parameter, card, config_expr, current, environment, resources, retry, step, timeout
@@ -165,8 +164,14 @@ class TrainFlow(BaseFlow):
             labels=self.labels,
             build_model=self.build_model,
             on_progress=live.follow_training(settings, candidate=candidate_name(spec), seed=seed, say=print),
-            out_dir=Path(current.tempdir or ".", f"dlcycle-{current.run_id}-{current.task_id}"),
+            keep=self.keep_last_finite,
         )
+
+    def keep_last_finite(self, weights: bytes) -> str:
+        """Keep the safetensors of a training that fails where every machine can read them; say where."""
+        # Metaflow stores the artifacts of a failed task too.
+        self.last_finite = weights
+        return f'Task("{current.pathspec}").data.last_finite'
 
     def assess_model(self, settings: "Project") -> "Assessment":
         """Measure the selected model and the baseline on the test part."""

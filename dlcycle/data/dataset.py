@@ -59,7 +59,57 @@ def build_dataset(settings: Project, *, uri: str | None = None) -> Dataset:
         SourceError: The source cannot be opened or must not be.
         DataError: Its rows cannot be used as they are.
     """
-    table, source = _read(settings, settings.data.source if uri is None else uri)
+    table, source = read_rows(settings, uri=uri)
+    return version_rows(table, settings=settings, source=source)
+
+
+def read_rows(settings: Project, *, uri: str | None = None, lenient: bool = False) -> tuple[RawTable, dict[str, Any]]:
+    """Read the source of a project.
+
+    Args:
+        settings: The project.
+        uri: Source to use in place of `data.source`.
+        lenient: Read what can be read; see `read_table`.
+
+    Returns:
+        The rows, and where they come from: uri, name, sha256, bytes, format, encoding, delimiter, compression,
+        records, columns, findings.
+
+    Raises:
+        SourceError: The source cannot be opened or must not be.
+        DataError: It cannot be read.
+    """
+    columns = [settings.split.column] if settings.split.column else []
+    data, uri = settings.data, settings.data.source if uri is None else uri
+    if uri == "sample":
+        frame = generate_sample(data.sample_rows, seed=0)
+        table = table_from_frame(frame, settings=data, columns=columns, lenient=lenient)
+        origin: dict[str, Any] = {"uri": uri, "name": uri, "sha256": None, "bytes": None}
+    else:
+        opened = open_source(
+            uri, sha256=data.sha256, allowed_hosts=data.allowed_hosts, max_megabytes=data.max_megabytes
+        )
+        with opened as file:
+            table = read_table(file, settings=data, columns=columns, lenient=lenient)
+            origin = {"uri": file.uri, "name": file.name, "sha256": file.sha256, "bytes": file.size}
+    kept = ("format", "encoding", "delimiter", "compression", "records", "columns", "findings")
+    return table, origin | {key: table.report[key] for key in kept}
+
+
+def version_rows(table: RawTable, *, settings: Project, source: dict[str, Any]) -> Dataset:
+    """Clean and split rows that were read.
+
+    Args:
+        table: The rows as read.
+        settings: The project.
+        source: Where they come from, as `read_rows` describes it.
+
+    Returns:
+        The dataset version.
+
+    Raises:
+        DataError: The rows cannot be used as they are.
+    """
     name = source["uri"]
     clean = clean_table(table, name=name, settings=settings.data, part_column=settings.split.column)
     split = split_table(clean.frame, name=name, settings=settings.split)
@@ -171,24 +221,6 @@ def removed_summary(removed: pd.DataFrame) -> dict[str, Any]:
         "examples": [{**row, "text": row["text"][:EXCERPT_CHARACTERS]} for row in examples.to_dict("records")],
         "parquet": table_to_bytes(removed),
     }
-
-
-def _read(settings: Project, uri: str) -> tuple[RawTable, dict[str, Any]]:
-    columns = [settings.split.column] if settings.split.column else []
-    data = settings.data
-    if uri == "sample":
-        frame = generate_sample(data.sample_rows, seed=0)
-        table = table_from_frame(frame, settings=data, columns=columns)
-        origin: dict[str, Any] = {"uri": uri, "name": uri, "sha256": None, "bytes": None}
-    else:
-        opened = open_source(
-            uri, sha256=data.sha256, allowed_hosts=data.allowed_hosts, max_megabytes=data.max_megabytes
-        )
-        with opened as file:
-            table = read_table(file, settings=data, columns=columns)
-            origin = {"uri": file.uri, "name": file.name, "sha256": file.sha256, "bytes": file.size}
-    kept = ("format", "encoding", "delimiter", "compression", "records", "columns", "findings")
-    return table, origin | {key: table.report[key] for key in kept}
 
 
 def _json(value: Any) -> str:

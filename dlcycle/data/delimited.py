@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from dlcycle.data.encoding import TextEncoding
-from dlcycle.data.header import check_header
 from dlcycle.data.messages import listed, shown
 from dlcycle.data.rawtable import KEPT_CHARACTERS, TableBuilder
 from dlcycle.errors import DataError
@@ -88,12 +87,11 @@ def read_delimited(
     """
     settings, name = builder.settings, builder.name
     with _any_field_size(), encoding.open(opener, newline="") as stream:
-        delimiter = _delimiter(stream.read(SNIFFED_CHARACTERS), chosen=settings.delimiter, needed=needed, name=name)
+        delimiter = _delimiter(stream.read(SNIFFED_CHARACTERS), needed=needed, builder=builder)
     with _any_field_size(), encoding.open(opener, newline="") as stream:
         lines = _Lines(stream, name=name, limit=max(MAX_RECORD, 2 * settings.max_characters))
         records = _records(lines, delimiter, builder)
-        header = next(records, [])
-        check_header(header, needed, name=name)
+        header = builder.checked(next(records, []), needed)
         kept = _open_columns(header, builder)
         merged = _read_rows(records, lines, header=header, kept=kept, builder=builder)
     _reject_merged(merged, header=header, delimiter=delimiter, builder=builder)
@@ -110,8 +108,9 @@ def _any_field_size() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _delimiter(head: str, *, chosen: str, needed: Mapping[str, str], name: str) -> str:
+def _delimiter(head: str, *, needed: Mapping[str, str], builder: TableBuilder) -> str:
     """Return the delimiter under which the needed columns exist and the field counts agree best."""
+    name, chosen = builder.name, builder.settings.delimiter
     if not head.strip():
         raise DataError(f"{name}: no header and 0 rows; expected a line of column names and rows below it")
     scores: dict[str, tuple[int, float, int]] = {}
@@ -121,7 +120,7 @@ def _delimiter(head: str, *, chosen: str, needed: Mapping[str, str], name: str) 
         headers[delimiter] = header = records[0] if records else []
         agreeing = sum(len(record) == len(header) for record in records)
         found = sum(column in header for column in needed)
-        scores[delimiter] = (found, agreeing / max(1, len(records)) if found else 0.0, len(header))
+        scores[delimiter] = (found, agreeing / max(1, len(records)), len(header))
     best = max(DELIMITERS, key=scores.__getitem__)
     delimiter = best if chosen == "auto" else chosen
     hint = ""
@@ -131,7 +130,8 @@ def _delimiter(head: str, *, chosen: str, needed: Mapping[str, str], name: str) 
         other = sorted(set(re.findall(r"[^\w\s\"'.-]", headers[delimiter][0])) - set(DELIMITERS))
         seen = f" (the header holds {listed(map(repr, other))})" if other else ""
         hint = f"Only one column was found: is the delimiter one of comma, semicolon, tab and |{seen}?"
-    check_header(headers[delimiter], needed, name=name, hint=hint)
+    if not builder.lenient:
+        builder.checked(headers[delimiter], needed, hint=hint)
     return delimiter
 
 
@@ -245,7 +245,7 @@ def _reject_merged(
     """
     target = builder.settings.target
     width = len(header)
-    if not spanning or width < 2:
+    if not spanning or width < 2 or target not in builder.columns:
         return
     labels = {label for index, label in enumerate(builder.columns[target]) if index not in spanning and label}
     place = list(header).index(target)

@@ -123,7 +123,9 @@ def refuse_other_formats(head: bytes, *, name: str) -> None:
             raise DataError(f"{name}: this is {what}, {EXPECTED}; {cure}")
 
 
-def detect_encoding(opener: Callable[[], io.BufferedReader], *, name: str, encoding: str = "auto") -> TextEncoding:
+def detect_encoding(
+    opener: Callable[[], io.BufferedReader], *, name: str, encoding: str = "auto", lenient: bool = False
+) -> TextEncoding:
     """Find the encoding in which every byte of a file can be read.
 
     `auto` takes UTF-8, with or without byte order mark, or UTF-16 when a mark or the pattern of NUL bytes says so.
@@ -134,6 +136,7 @@ def detect_encoding(opener: Callable[[], io.BufferedReader], *, name: str, encod
         opener: Opens the unpacked bytes; called once for each encoding that is tried.
         name: What messages call the file.
         encoding: auto, utf-8, utf-16 or cp1252.
+        lenient: Replace the bytes that cannot be read and report them, unless the file is no text at all.
 
     Raises:
         DataError: Some byte cannot be read; the message has its offset and line, and a guess.
@@ -158,9 +161,13 @@ def detect_encoding(opener: Callable[[], io.BufferedReader], *, name: str, encod
     if codec != "cp1252" and _first_fault(opener, codec, bom, errors="surrogatepass") is None:
         return TextEncoding(codec, bom, errors="surrogatepass")
     if encoding != "auto" or marked or codec != "utf-8" or _first_fault(opener, "cp1252", 0):
+        if lenient and not fault.binary:
+            return _replacing(codec, bom, f"the first byte that is not {codec} is {fault.where}")
         raise DataError(_undecodable(opener, fault, name=name, codec=codec, auto=encoding == "auto"))
     good, bad = _count_utf8(opener)
     if good > bad:
+        if lenient:
+            return _replacing("utf-8", 0, f"bytes that are not UTF-8: {bad:,}, the first {fault.where}")
         raise DataError(
             f"{name}: the file mixes encodings (characters beyond ASCII in UTF-8: {good:,}; bytes that are not UTF-8: "
             f"{bad:,}, the first {fault.where}). Repair these bytes and save the file as UTF-8, or set data.encoding = "
@@ -171,6 +178,14 @@ def detect_encoding(opener: Callable[[], io.BufferedReader], *, name: str, encod
         "texts look wrong"
     )
     return TextEncoding("cp1252", 0, findings=(finding("encoding_assumed", message, count=0),))
+
+
+def _replacing(codec: str, bom: int, what: str) -> TextEncoding:
+    message = (
+        f"The file is not all {codec} ({what}); such bytes were read as the replacement character U+FFFD: save it as "
+        "UTF-8, or set data.encoding"
+    )
+    return TextEncoding(codec, bom, errors="replace", findings=(finding("undecodable_bytes", message, count=0),))
 
 
 def _utf16_by_nuls(head: bytes) -> str | None:
@@ -197,6 +212,11 @@ class _Fault:
     @property
     def where(self) -> str:
         return f"0x{self.byte:02X} at offset {self.offset:,}, line {self.line:,}"
+
+    @property
+    def binary(self) -> bool:
+        """Whether the bytes around hold so many controls that they are no text."""
+        return sum(byte < 9 or 13 < byte < 32 for byte in self.around) * 20 > len(self.around)
 
 
 def _first_fault(
@@ -236,10 +256,9 @@ def _count_utf8(opener: Callable[[], io.BufferedReader]) -> tuple[int, int]:
 
 
 def _undecodable(opener: Callable[[], io.BufferedReader], fault: _Fault, *, name: str, codec: str, auto: bool) -> str:
-    controls = sum(byte < 9 or 13 < byte < 32 for byte in fault.around)
     if not (auto and codec == "utf-8"):
         tried, guess = f"not {codec}", "cut short or in another encoding"
-    elif controls * 20 > len(fault.around):
+    elif fault.binary:
         return f"{name}: this looks like a binary file (byte {fault.where} is no text), {EXPECTED}"
     else:
         tried, (good, bad) = "neither UTF-8 nor cp1252", _count_utf8(opener)

@@ -20,6 +20,21 @@ def needed_columns(settings: DataSection, extra: Sequence[str] = ()) -> dict[str
     return needed
 
 
+def unique_names(header: Sequence[str]) -> list[str]:
+    """Return column names of which those that came before are numbered.
+
+    >>> unique_names(["text", "text", "", "text (2)"])
+    ['text', 'text (2)', '', 'text (2) (2)']
+    """
+    names: list[str] = []
+    for name in header:
+        candidate, number = name, 2
+        while candidate and candidate in names:
+            candidate, number = f"{name} ({number})", number + 1
+        names.append(candidate)
+    return names
+
+
 def check_header(found: Sequence[str], needed: Mapping[str, str], *, name: str, hint: str = "") -> None:
     """Raise one DataError with all problems of the column names: missing, with the nearest name, or there twice.
 

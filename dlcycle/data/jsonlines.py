@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from dlcycle.data.encoding import TextEncoding
-from dlcycle.data.header import check_header
 from dlcycle.data.messages import quoted
 from dlcycle.data.rawtable import KEPT_CHARACTERS, TableBuilder
 from dlcycle.errors import DataError
@@ -67,7 +66,7 @@ def read_jsonlines(
                 builder.note("missing_keys", row=builder.records + 1)
             builder.add([record.get(column) for column in builder.columns], line=number, raw=text[:KEPT_CHARACTERS])
     if builder.lines:
-        check_header([key for key in builder.columns if key in seen], needed, name=builder.name)
+        builder.checked([key for key in builder.columns if key in seen], needed)
     for column in sorted(nested):
         del builder.columns[column]
     if nested:

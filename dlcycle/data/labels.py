@@ -8,8 +8,15 @@ with a Cyrillic letter side by side, and each becomes a class of its own. `label
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from dlcycle.data.messages import quoted
+from dlcycle.errors import DataError
 
 # Cyrillic, Greek and Armenian letters and their Latin twins (Unicode TS 39 confusables, checked in the tests), plus
 # the dotless i, which upper case turns into I. A Greek letter is listed only when both its cases have the twin: μm must
@@ -117,3 +124,26 @@ def group_labels(counts: Mapping[str, int]) -> list[LabelGroup]:
             ordered = sorted(labels, key=lambda label: (-counts[label], strip_invisible(label) != label, label))
             groups.append(LabelGroup(ordered[0], {label: counts[label] for label in ordered}))
     return sorted(groups, key=lambda group: (-sum(group.spellings.values()), group.canonical))
+
+
+def class_indices(labels: pd.Series, *, names: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Return the position of each label among the names of the classes.
+
+    Args:
+        labels: (N,) labels of rows.
+        names: (C,) class names, without repetition.
+
+    Returns:
+        (N,) positions from 0 to C - 1.
+
+    Raises:
+        DataError: A label is not among the names.
+
+    Example:
+        >>> class_indices(pd.Series(["Toys", "Books", "Toys"]), names=["Books", "Toys"])
+        array([1, 0, 1])
+    """
+    indices = pd.Index(names).get_indexer(labels)
+    if unknown := labels[indices < 0].unique().tolist():
+        raise DataError(f"expected the labels {quoted(names)}, got {quoted(unknown)}; train anew on data that has them")
+    return indices.astype(np.int64)

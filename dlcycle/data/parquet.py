@@ -56,10 +56,10 @@ def read_parquet(stream: io.BufferedReader, *, needed: Mapping[str, str], builde
 
 def _text_columns(schema: pa.Schema, *, needed: Mapping[str, str], builder: TableBuilder) -> list[str]:
     """Add the columns that can be shown as text; return their names."""
-    check_header(schema.names, needed, name=builder.name)
+    check_header(schema.names, {} if builder.lenient else needed, name=builder.name)
     odd = [field for field in schema if not _is_plain(field.type)]
     refused = [field for field in odd if field.name in needed]
-    if refused:
+    if refused and not builder.lenient:
         kinds = listed(f"{shown(field.name)} ({needed[field.name]}) is {field.type}" for field in refused)
         raise DataError(
             f"{builder.name}: expected texts, numbers, dates or booleans in the columns used, but {kinds}; make them so"

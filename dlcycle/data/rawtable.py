@@ -2,6 +2,7 @@
 
 import re
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from dlcycle.config import DataSection
-from dlcycle.data.messages import EXAMPLES, finding, shown
+from dlcycle.data.header import check_header, unique_names
+from dlcycle.data.messages import EXAMPLES, finding, quoted, shown
 from dlcycle.errors import DataError
 
 KEPT_CHARACTERS = 2000
@@ -28,6 +30,7 @@ MESSAGES = {
     "lone_surrogates": "Halves of characters (lone surrogates) were replaced by the replacement character U+FFFD",
     "mojibake": 'Texts with sequences such as "Ã©", the mark of a wrong encoding in the past, were left as they are',
     "blank_lines": "Blank lines were skipped",
+    "repeated_columns": "Columns of the same name were numbered; give each its own name",
     "unnamed_columns": "Columns without a name were left out",
     "missing_keys": "Records that lack a needed key were read as if the value were missing",
     "nested_columns": "Columns that hold lists or objects were left out, as no text can be made of them",
@@ -63,9 +66,10 @@ class _Noticed:
 class TableBuilder:
     """Collects records one by one, and decides about bad ones as `data.on_bad_rows` says."""
 
-    def __init__(self, *, name: str, settings: DataSection) -> None:
+    def __init__(self, *, name: str, settings: DataSection, lenient: bool = False) -> None:
         self.name = name
-        self.settings = settings
+        self.settings = settings.model_copy(update={"on_bad_rows": "quarantine"}) if lenient else settings
+        self.lenient = lenient
         self.columns: dict[str, list[str | None]] = {}
         self.lines = array("q")
         self.positions = array("q")
@@ -75,6 +79,16 @@ class TableBuilder:
         self._rejected: list[tuple[int, int, str, str, str]] = []
         self._rejected_count = 0
         self._noticed: dict[str, _Noticed] = {}
+
+    def checked(self, header: Sequence[str], needed: Mapping[str, str], *, hint: str = "") -> list[str]:
+        """Return the column names to use; refuse missing and repeated ones, or note them where anything is read."""
+        if not self.lenient:
+            check_header(header, needed, name=self.name, hint=hint)
+            return list(header)
+        repeated = sorted(name for name, count in Counter(filter(str.strip, header)).items() if count > 1)
+        if repeated:
+            self.note("repeated_columns", detail=quoted(repeated))
+        return unique_names(header)
 
     def add_column(self, column: str) -> None:
         """Add a column; records read before have no value there."""

@@ -14,7 +14,7 @@ import pandas as pd
 from dlcycle.config import DataSection
 from dlcycle.data.delimited import read_delimited
 from dlcycle.data.encoding import HEAD, detect_encoding, is_gzipped, open_bytes, refuse_other_formats
-from dlcycle.data.header import check_header, needed_columns
+from dlcycle.data.header import needed_columns
 from dlcycle.data.jsonlines import read_jsonlines
 from dlcycle.data.parquet import read_parquet
 from dlcycle.data.rawtable import RawTable, TableBuilder
@@ -24,13 +24,17 @@ from dlcycle.errors import DataError
 PARQUET_MAGIC = b"PAR1"
 
 
-def read_table(source: SourceFile, *, settings: DataSection, columns: Sequence[str] = ()) -> RawTable:
+def read_table(
+    source: SourceFile, *, settings: DataSection, columns: Sequence[str] = (), lenient: bool = False
+) -> RawTable:
     """Read CSV or TSV, JSON Lines or Parquet, each plain or gzipped.
 
     Args:
         source: The file, from `open_source`.
         settings: Columns needed, format, encoding, delimiter, what to do with bad rows, and limits.
         columns: Further columns that must exist, such as the one that holds the split.
+        lenient: Read what can be read, to look at it: columns may be missing or repeated, bad rows are set aside,
+            bytes that no encoding explains are replaced, and each of these is a finding instead of an error.
 
     Returns:
         The table with every column of the file that can be shown as text.
@@ -44,7 +48,7 @@ def read_table(source: SourceFile, *, settings: DataSection, columns: Sequence[s
     with opener() as stream:
         head = stream.read(HEAD)
     needed = needed_columns(settings, columns)
-    builder = TableBuilder(name=name, settings=settings)
+    builder = TableBuilder(name=name, settings=settings, lenient=lenient)
     report: dict[str, Any] = {
         "format": "parquet",
         "compression": "gzip" if gzipped else None,
@@ -57,7 +61,7 @@ def read_table(source: SourceFile, *, settings: DataSection, columns: Sequence[s
             read_parquet(stream, needed=needed, builder=builder)
         return builder.finish(report)
     refuse_other_formats(head, name=name)
-    encoding = detect_encoding(opener, name=name, encoding=settings.encoding)
+    encoding = detect_encoding(opener, name=name, encoding=settings.encoding, lenient=lenient)
     report["encoding"] = f"{encoding.codec} with byte order mark" if encoding.bom else encoding.codec
     report["format"] = _text_format(head[encoding.bom :].decode(encoding.codec, "ignore"), source, settings.format)
     if report["format"] == "csv":
@@ -68,7 +72,12 @@ def read_table(source: SourceFile, *, settings: DataSection, columns: Sequence[s
 
 
 def table_from_frame(
-    frame: pd.DataFrame, *, settings: DataSection, columns: Sequence[str] = (), name: str = "sample"
+    frame: pd.DataFrame,
+    *,
+    settings: DataSection,
+    columns: Sequence[str] = (),
+    name: str = "sample",
+    lenient: bool = False,
 ) -> RawTable:
     """Return a table in memory as if it had been read from a file with a header: record i stands in line i + 2.
 
@@ -77,6 +86,7 @@ def table_from_frame(
         settings: Columns needed, what to do with bad rows, and limits.
         columns: Further columns that must exist.
         name: What messages call the table.
+        lenient: As for `read_table`.
 
     Raises:
         DataError: As for `read_table`.
@@ -85,11 +95,11 @@ def table_from_frame(
     >>> table_from_frame(frame, settings=DataSection()).lines.tolist()
     [2, 3]
     """
-    builder = TableBuilder(name=name, settings=settings)
-    check_header([str(column) for column in frame.columns], needed_columns(settings, columns), name=name)
-    for column in frame.columns:
-        builder.add_column(str(column))
-    texts = [[_as_text(value) for value in frame[column].tolist()] for column in frame.columns]
+    builder = TableBuilder(name=name, settings=settings, lenient=lenient)
+    header = builder.checked([str(column) for column in frame.columns], needed_columns(settings, columns))
+    for column in header:
+        builder.add_column(column)
+    texts = [[_as_text(value) for value in frame.iloc[:, place].tolist()] for place in range(len(header))]
     for position, values in enumerate(zip(*texts, strict=True)):
         builder.add(values, line=position + 2)
     facts = {"format": "frame", "compression": None, "encoding": None, "delimiter": None, "bytes": 0}

@@ -10,6 +10,7 @@ import pandas as pd
 from torch import nn
 
 from dlcycle.config import PlanSection
+from dlcycle.data.labels import class_indices
 from dlcycle.insight.compare import compare_models
 from dlcycle.insight.consistency import check_batch_sizes
 from dlcycle.insight.evaluate import evaluate_model
@@ -55,14 +56,13 @@ def assess_model(
 
     Raises:
         ModelFileError: the model is damaged.
-        DataError: the test part is empty.
+        DataError: the test part is empty, or has a label that the model does not know.
         TrainingError: scores are not finite.
     """
     classifier = load_model(model, build=build_model)
     test, validation = (frame[frame["part"] == part] for part in ("test", "validation"))
     texts = test["text"].tolist()
-    # A label that the model does not know becomes -1, which evaluate_model refuses.
-    truth, validation_truth = (pd.Index(classifier.labels).get_indexer(part["label"]) for part in (test, validation))
+    truth, validation_truth = (class_indices(part["label"], names=classifier.labels) for part in (test, validation))
 
     def measure(scores: npt.NDArray[np.float64], validation_scores: npt.NDArray[np.float64]) -> dict[str, Any]:
         return evaluate_model(

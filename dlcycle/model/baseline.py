@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
+from dlcycle.data.labels import class_indices
 from dlcycle.errors import TrainingError
 
 NAME = "TF-IDF and linear SVM"
@@ -92,10 +93,8 @@ def score_baseline(frame: pd.DataFrame, *, labels: Sequence[str], seed: int = 0)
     Returns:
         Plain data: "name", "validation_scores" (M, C), "test_scores" (N, C), "features", "seconds", "notes".
     """
-    index = {label: position for position, label in enumerate(labels)}
     texts = {part: rows["text"].tolist() for part, rows in frame.groupby("part")}
-    train = frame.loc[frame["part"] == "train", "label"]
-    truth = np.array([index[label] for label in train], dtype=np.int64)
+    truth = class_indices(frame.loc[frame["part"] == "train", "label"], names=labels)
     baseline = fit_baseline(texts["train"], truth, classes=len(labels), seed=seed)
     return {
         "name": NAME,

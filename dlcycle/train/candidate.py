@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import pandas as pd
 from torch import nn
 
 from dlcycle.config import ModelSpec, Project
+from dlcycle.data.labels import class_indices
 from dlcycle.model.artifact import pack_model
 from dlcycle.model.text import NetworkSpec
 from dlcycle.model.tokenizer import Tokenizer, fit_tokenizer
@@ -48,7 +48,7 @@ def train_candidate(
     seed: int,
     build_model: Callable[[NetworkSpec], nn.Module],
     on_progress: Callable[[State], None] | None = None,
-    out_dir: Path | None = None,
+    keep: Callable[[bytes], str] | None = None,
 ) -> Candidate:
     """Fit the tokenizer and the network on the training part; the validation part chooses the epoch.
 
@@ -60,7 +60,7 @@ def train_candidate(
         seed: decides the first weights, the batches and the dropout.
         build_model: builds the untrained network.
         on_progress: called after each epoch and every few seconds; see `fit_classifier`.
-        out_dir: folder for the last finite weights of a training that failed.
+        keep: stores the last finite weights of a training that failed; see `fit_classifier`.
 
     Raises:
         TrainingError: the loss or the scores are no longer finite, the task is told to stop, or there is no GPU.
@@ -81,7 +81,7 @@ def train_candidate(
             metric=settings.plan.metric,
             on_epoch=on_progress,
             on_step=on_progress,
-            out_dir=out_dir,
+            keep=keep,
         )
     report = {
         "name": candidate_name(spec),
@@ -110,8 +110,7 @@ def train_candidate(
 
 
 def _encode(part: pd.DataFrame, *, tokenizer: Tokenizer, labels: Sequence[str]) -> TextRows:
-    index = {label: position for position, label in enumerate(labels)}
-    classes = np.array([index[label] for label in part["label"]], dtype=np.int64)
+    classes = class_indices(part["label"], names=labels)
     return TextRows(tokenizer.encode(part["text"].tolist()), classes, part["row"].to_numpy(dtype=np.int64))
 
 

@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +23,6 @@ from torch import Tensor, nn
 
 from dlcycle.config import TrainSection
 from dlcycle.errors import TrainingError
-from dlcycle.model.artifact import write_file
 from dlcycle.train.batches import TextRows, training_batches, validation_batches
 from dlcycle.train.module import ClassifierModule, balanced_class_weights
 from dlcycle.train.scores import validation_scores
@@ -70,7 +68,7 @@ def fit_classifier(
     metric: Literal["accuracy", "macro_f1"] = "accuracy",
     on_epoch: Callable[[State], None] | None = None,
     on_step: Callable[[State], None] | None = None,
-    out_dir: Path | None = None,
+    keep: Callable[[bytes], str] | None = None,
 ) -> FitResult:
     """Build a network and train it until the validation metric no longer rises.
 
@@ -88,7 +86,7 @@ def fit_classifier(
         on_epoch: called after each epoch with plain data: epoch, epochs, batch, batches, history, best_epoch, seconds,
             seconds_left (None while unknown).
         on_step: the same during an epoch, at most every 2 seconds.
-        out_dir: folder for the last finite weights of a training that fails; made only then.
+        keep: called when training fails with the last finite weights as safetensors; stores them and says where.
 
     Returns:
         The best network and the record of its training.
@@ -121,9 +119,9 @@ def fit_classifier(
         except SIGTERMException as error:
             place = f"epoch {trainer.current_epoch + 1}, after {trainer.global_step} steps"
             message = f"stopped by SIGTERM at {place}: the machine was taken away or the run cancelled; start it again"
-            raise TrainingError(f"{message}; {watch.last_finite(out_dir)}") from error
+            raise TrainingError(f"{message}; {watch.last_finite(keep)}") from error
         except TrainingError as error:
-            raise TrainingError(f"{error}; {watch.last_finite(out_dir)}") from error
+            raise TrainingError(f"{error}; {watch.last_finite(keep)}") from error
         network = module.network.cpu().eval()
         network.load_state_dict(watch.best_state)
         return FitResult(
@@ -235,18 +233,15 @@ class _Watch(lightning.Callback):
             "seconds_left": seconds / done - seconds,
         }
 
-    def last_finite(self, out_dir: Path | None) -> str:
-        """Save the last finite weights and say where they are."""
+    def last_finite(self, keep: Callable[[bytes], str] | None) -> str:
+        """Hand the last finite weights over to be kept and say what became of them."""
         if not self.history:
             return "there is no finite checkpoint, no epoch was finished"
         found = f"last finite checkpoint: end of epoch {self.history[-1]['epoch']}"
-        if out_dir is None:
-            return f"{found} (not saved)"
-        out_dir.mkdir(parents=True, exist_ok=True)
-        path = out_dir / "last_finite.safetensors"
+        if keep is None:
+            return f"{found} (not kept)"
         data = safetensors.torch.save(self.last_state)
-        write_file(path, data)
-        return f"{found}, saved as {path} (sha256 {hashlib.sha256(data).hexdigest()})"
+        return f"{found}, kept as {keep(data)} (sha256 {hashlib.sha256(data).hexdigest()})"
 
 
 def seed_everything(seed: int) -> None:

@@ -42,6 +42,18 @@ class ClassifierModule(LightningModule):
         self.train_loss_sum, self.train_rows = 0.0, 0
         self._logits: list[Tensor] = []
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; the one that Lightning sets 50 times a step without the checks of `nn.Module`."""
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move what the step computes with; the row numbers stay where they are."""
+        inputs = tuple(tensor.to(device, non_blocking=True) for tensor in batch.inputs)
+        return Batch(inputs, batch.labels.to(device, non_blocking=True), batch.rows)
+
     def configure_optimizers(self) -> Any:
         """AdamW (Loshchilov and Hutter, 2019) with a factor on the learning rate for each step."""
         optimizer = torch.optim.AdamW(

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import pytest
 from flow_runner import FLOW, ROOT, SMALL, Finished, Workspace
@@ -256,6 +257,48 @@ print(get_cards(Run("TrainFlow/{done.run_id}")["train"].task)[0].get())
     page = workspace.client(code)
     assert "Training stopped" in page
     assert "resume --origin-run-id" in page
+
+
+POISONED = """
+import torch
+from dlcycle.flows.train_flow import TrainFlow
+from dlcycle.model.text import build_text_model
+
+class Poisoned(torch.nn.Module):
+    def __init__(self, spec):
+        super().__init__()
+        self.network, self.left = build_text_model(spec), 5
+
+    def forward(self, tokens, lengths):
+        self.left -= self.training
+        return self.network(tokens, lengths) * (float("nan") if self.left < 0 else 1.0)
+
+class PoisonedFlow(TrainFlow):
+    def build_model(self, spec):
+        return Poisoned(spec)
+
+if __name__ == "__main__":
+    PoisonedFlow()
+"""
+
+
+@pytest.mark.slow
+def test_the_last_finite_weights_of_a_failed_training_are_in_the_datastore(workspace: Workspace) -> None:
+    flow = workspace.folder / "poisoned_flow.py"
+    flow.write_text(POISONED)
+    project = '{"data": {"sample_rows": 200, "merge_label_variants": true}, "train": {"epochs": 3, "retries": 0}}'
+    done = workspace.run(project=project, flow=flow).expect(code=1)
+    place = r'kept as (Task\("PoisonedFlow/.+?"\)\.data\.last_finite)'
+    found = re.search(rf"checkpoint: end of epoch 2, {place}", done.output)
+    assert found is not None
+    code = f"""
+import safetensors.torch
+from metaflow import Task, namespace
+namespace(None)
+weights = safetensors.torch.load({found[1]})
+print(len(weights) > 2, all(value.isfinite().all() for value in weights.values()))
+"""
+    assert workspace.client(code).split() == ["True", "True"]
 
 
 def test_the_bundled_project_files_are_valid(root: pathlib.Path) -> None:

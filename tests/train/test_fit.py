@@ -3,7 +3,6 @@ import itertools
 import logging
 import math
 import os
-import pathlib
 import signal
 import subprocess
 import sys
@@ -128,19 +127,22 @@ def test_on_step_reports_inside_an_epoch(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [(state["epoch"], state["batch"], state["batches"]) for state in steps] == [(1, n, 15) for n in range(1, 16)]
 
 
-def test_a_loss_that_is_not_finite_names_epoch_batch_rows_and_checkpoint(tmp_path: pathlib.Path) -> None:
+def test_a_loss_that_is_not_finite_names_epoch_batch_rows_and_checkpoint() -> None:
     seen: list[dict[str, Any]] = []
+    kept: list[bytes] = []
     with pytest.raises(TrainingError) as caught:
-        fit(build=lambda spec: Poisoned(spec, batch=33), out_dir=tmp_path, on_epoch=seen.append)
+        fit(
+            build=lambda spec: Poisoned(spec, batch=33),
+            keep=lambda data: kept.append(data) or "memory",
+            on_epoch=seen.append,
+        )
     message = str(caught.value)
     assert "got nan at epoch 3, batch 4, rows " in message
     named = message.split("rows ")[1].split(" and 11 more")[0]
     assert all(500 <= int(row) < 740 for row in named.split(", "))
     assert len(named.split(", ")) == 5
-    path = tmp_path / "last_finite.safetensors"
-    assert f"end of epoch 2, saved as {path}" in message
-    data = path.read_bytes()
-    assert hashlib.sha256(data).hexdigest() in message
+    (data,) = kept
+    assert f"end of epoch 2, kept as memory (sha256 {hashlib.sha256(data).hexdigest()})" in message
     assert all(value.isfinite().all() for value in safetensors.torch.load(data).values())
     assert len(seen) == 2
 
@@ -156,15 +158,17 @@ def test_validation_logits_that_are_not_finite_are_stopped() -> None:
         fit(build=lambda spec: Poisoned(spec, validation=True))
 
 
-def test_sigterm_is_an_error_and_not_a_finished_training(tmp_path: pathlib.Path) -> None:
+def test_sigterm_is_an_error_and_not_a_finished_training() -> None:
     before = signal.getsignal(signal.SIGTERM)
 
     def terminate(state: dict[str, Any]) -> None:
         if state["epoch"] == 2:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(TrainingError, match=r"stopped by SIGTERM at epoch 3, after 3\d steps.*end of epoch 2, saved"):
-        fit(on_epoch=terminate, out_dir=tmp_path, settings={"patience": 9})
+    with pytest.raises(
+        TrainingError, match=r"stopped by SIGTERM at epoch 3, after 3\d steps.*end of epoch 2, kept as memory"
+    ):
+        fit(on_epoch=terminate, keep=lambda data: "memory", settings={"patience": 9})
     assert signal.getsignal(signal.SIGTERM) is before
     with pytest.raises(TrainingError, match="stopped by SIGTERM"):
         fit(on_epoch=terminate, settings={"epochs": 2})
@@ -273,7 +277,7 @@ print(test_fit.weights_digest(test_fit.fit({architecture!r}, seed={seed}, settin
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_two_processes_give_the_same_bits(architecture: str) -> None:
     def digest(seed: int, noise: int) -> str:
-        folder = str(pathlib.Path(__file__).parent)
+        folder = os.path.dirname(__file__)
         code = CODE.format(folder=folder, architecture=architecture, seed=seed, noise=noise)
         environment = {**os.environ, "PYTHONHASHSEED": str(noise), "PYTHONPATH": ":".join(sys.path)}
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
