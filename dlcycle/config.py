@@ -3,6 +3,7 @@
 `dlcycle.project_file` turns the text of a file into these objects and names what is wrong with it.
 """
 
+from datetime import date
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -17,7 +18,9 @@ class Section(BaseModel):
 
     # The flows read a project on each command, also on `show`: with deferred building and defaults given as data,
     # pydantic compiles the whole schema once instead of once a section, which halves the time.
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True, serialize_by_alias=True
+    )
 
 
 class ProjectSection(Section):
@@ -123,6 +126,16 @@ class DataSection(Section):
     rare_labels: Literal["stop", "drop", "merge"] = "stop"
     """Classes below that: stop, remove their rows, or merge them into the class `other_label`."""
     other_label: str = "other"
+    group_columns: Names = ()
+    """Columns whose values are compared for fairness: representation, label rates and errors of each group."""
+    origin_column: str | None = None
+    """Column that says where each row came from, such as a shop or an annotator."""
+    languages: Names = ()
+    """ISO 639-1 codes of the languages that the texts are meant to be in; empty takes those of a tenth of the rows."""
+    licence: str = Field("", max_length=500)
+    """Under which licence the data set may be used; empty is reported as unknown."""
+    origin: str = Field("", max_length=500)
+    """Where the data set comes from and who collected it; empty is reported as unknown."""
 
 
 class SplitSection(Section):
@@ -248,6 +261,55 @@ class TrainSection(Section):
         return value
 
 
+class EdaSection(Section):
+    """How the data are looked at, and on what machine."""
+
+    shards: int = Field(1, ge=1, le=1000)
+    """Tasks that the rows are divided among; `--shards` overrides it."""
+    rows_per_label: int = Field(100, ge=1)
+    """Rows that a class should have at least."""
+    detect_languages: bool = True
+    """Detect the language of every row; it needs 1.3 GB of memory."""
+    folds: int = Field(5, ge=2, le=20)
+    """Parts in which the baseline's probabilities are made, each by a model that has not seen it."""
+    cpu: int = Field(2, ge=1)
+    memory: int = Field(4096, ge=256)
+    """MB for a task."""
+    retries: int = Field(1, ge=0, le=10)
+    time_limit: int = Field(240, ge=1)
+    """Minutes that a task may take."""
+
+
+class ColumnSchema(Section):
+    """What a column may hold; a key that is left out is not checked."""
+
+    type: Literal["text", "category", "integer", "number", "date", "boolean", "empty"] | None = None
+    required: bool = False
+    """The project reads the column."""
+    missing_share_at_most: Share | None = None
+    domain: Names = ()
+    """Every value that may occur; empty allows any."""
+    smallest: str | None = None
+    largest: str | None = None
+    words_at_most: int | None = Field(None, ge=0)
+
+    @field_validator("smallest", "largest", mode="before")
+    @classmethod
+    def _limit(cls, value: Any) -> Any:
+        # A person writes 900 or 2024-01-01 without quotes.
+        return str(value) if isinstance(value, (int, float, date)) and not isinstance(value, bool) else value
+
+
+class SchemaSection(Section):
+    """What the data looked like when their schema was frozen with `eda_flow.py run --write-schema FILE`."""
+
+    version: Literal[1] = 1
+    rows_at_least: int = Field(0, ge=0)
+    languages: Annotated[tuple[Annotated[str, Field(pattern=r"^[a-z]{2}$")], ...], Field(strict=False)] = ()
+    """ISO 639-1 codes; empty allows any."""
+    columns: dict[str, ColumnSchema] = {}
+
+
 class GatesSection(Section):
     """What a missed criterion does."""
 
@@ -264,7 +326,12 @@ class Project(Section):
     split: SplitSection = Field(default={}, validate_default=True)
     model: ModelSection = Field(default={}, validate_default=True)
     train: TrainSection = Field(default={}, validate_default=True)
+    eda: EdaSection = Field(default={}, validate_default=True)
     gates: GatesSection = Field(default={}, validate_default=True)
+    data_schema: SchemaSection | None = Field(default=None, alias="schema")
+    """Later data are compared with it. In the file the key is `schema`: a table, or the path of a file that has it."""
+    given: Names = ()
+    """Keys that the project file sets itself; written by the parser. Recommendations change none of them."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

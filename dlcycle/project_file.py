@@ -5,6 +5,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -35,7 +36,36 @@ def parse_project(text: str) -> dict[str, Any]:
     dlcycle.errors.ConfigError: the project file has 1 problem:
       data.targt: unknown key; did you mean data.target?
     """
-    return validate_project(read_text(text)).model_dump(mode="json")
+    raw = _with_schema(read_text(text))
+    return validate_project({**raw, "given": sorted(_given(raw))}).model_dump(mode="json")
+
+
+def _with_schema(raw: dict[str, Any]) -> dict[str, Any]:
+    """Put the schema that `schema = "FILE"` names in its place."""
+    if not isinstance(file := raw.get("schema"), str):
+        return raw
+    try:
+        content = read_text(Path(file).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"schema: {file!r} cannot be read: {error}; correct the path, relative to {Path.cwd()}"
+        ) from None
+    if not isinstance(content.get("schema"), dict):
+        raise ConfigError(f"schema: {file!r} has no table [schema]; `eda_flow.py run --write-schema FILE` writes one")
+    return {**raw, "schema": content["schema"]}
+
+
+def _given(raw: Any, prefix: str = "") -> Iterator[str]:
+    """Paths of all keys that a project file holds, such as model.candidates[0].max_tokens."""
+    if isinstance(raw, dict):
+        for key, value in raw.items():
+            path = f"{prefix}.{key}" if prefix else str(key)
+            if path != "schema":
+                yield path
+                yield from _given(value, path)
+    elif isinstance(raw, list):
+        for place, value in enumerate(raw):
+            yield from _given(value, f"{prefix}[{place}]")
 
 
 def validate_project(raw: dict[str, Any]) -> Project:
@@ -156,7 +186,7 @@ def _siblings(loc: tuple[int | str, ...]) -> list[str]:
 def _key_paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """Every key path of a section and of the sections inside it, such as data.target."""
     for name, field in model.model_fields.items():
-        path = f"{prefix}{name}"
+        path = f"{prefix}{field.alias or name}"
         yield path
         nested = [field.annotation, *get_args(field.annotation)]
         for kind in nested:

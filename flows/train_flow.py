@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaflow import Parameter, card, config_expr, current, environment, resources, retry, step, timeout
 
-from dlcycle.flowkit import lineage, live, summary
+from dlcycle.flowkit import eda, lineage, live, summary
 from dlcycle.flowkit.base import BaseFlow
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class TrainFlow(BaseFlow):
     """From a source of labelled text to a tested model with its verdict.
 
-    In:  the project file (Config `project`), --data, --epochs, --seed.
+    In:  the project file (Config `project`), --data, --epochs, --seed, --eda-run.
     Out: data_fingerprint, experiment_id (text); split, removed, metrics, baseline_metrics, comparison, gates,
          consistency, model, lineage (dicts); history, candidates, todo (lists of dicts). All are plain data, which the
          Client reads without dlcycle. A metric is {"value", "low", "high", "n"}; `model` is what
@@ -40,6 +40,7 @@ class TrainFlow(BaseFlow):
     data = Parameter("data", help="Where the rows come from: sample, a path, https:// or s3://. Replaces data.source.")
     epochs = Parameter("epochs", type=int, help="Most epochs to train. Replaces train.epochs.")
     seed = Parameter("seed", type=int, help="The only training seed. Replaces train.seeds.")
+    eda_run = Parameter("eda-run", help="Run of EdaFlow, as EdaFlow/ID: train on its dataset version as it recommends.")
 
     @step
     def start(self):
@@ -48,6 +49,7 @@ class TrainFlow(BaseFlow):
         from dlcycle.plan.criteria import check_plan
 
         self.started = time.time()
+        self.recommended = eda.read_recommended(self.eda_run) if self.eda_run else {}
         settings = self.settings()
         dataset = self.build_dataset(settings)
         check_plan(settings.plan, dataset.cleaning["labels"])
@@ -123,6 +125,7 @@ class TrainFlow(BaseFlow):
 
     def settings(self) -> "Project":
         """Return the typed project: the project file with --data, --epochs and --seed in their places."""
+        from dlcycle.data.recommend import apply_recommended
         from dlcycle.project_file import validate_project
 
         raw = self.project.to_dict()
@@ -132,13 +135,21 @@ class TrainFlow(BaseFlow):
             raw["train"]["epochs"] = self.epochs
         if self.seed is not None:
             raw["train"]["seeds"] = [self.seed]
-        return validate_project(raw)
+        settings, self.followed = apply_recommended(validate_project(raw), self.recommended)
+        return settings
 
     def build_dataset(self, settings: "Project") -> "Dataset":
-        """Read, validate, clean and split the rows."""
+        """Read, validate, clean and split the rows, or take those that EdaFlow looked at."""
         from dlcycle.data.dataset import build_dataset
 
-        return build_dataset(settings)
+        if not self.eda_run:
+            return build_dataset(settings)
+        dataset = eda.read_version(self.eda_run, settings)
+        if self.data is not None:
+            eda.refuse_other_data(
+                build_dataset(settings).fingerprint, dataset, pathspec=self.eda_run, uri=dataset.source["uri"]
+            )
+        return dataset
 
     def fit_baseline_model(self, rows: "pd.DataFrame") -> dict[str, Any]:
         """Fit the baseline on the training part; return "name", "validation_scores" and "test_scores"."""
@@ -194,11 +205,13 @@ class TrainFlow(BaseFlow):
 
     def describe_lineage(self, settings: "Project") -> dict[str, Any]:
         """Return where the result came from: data, code, settings, machine, time and cost."""
-        return lineage.describe_run(settings, started=self.started) | {
+        return lineage.describe_run(settings, started=self.started, log_step="train", card_step="evaluate") | {
             "source": self.source,
             "cleaning": self.cleaning,
             "data_fingerprint": self.data_fingerprint,
             "experiment_id": self.experiment_id,
+            "eda_run": self.eda_run,
+            "recommended": self.followed,
             "git": self.code_state,
             "machine": self.candidate_report["machine"],
             "resources": self.candidate_report["resources"],

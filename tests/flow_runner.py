@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FLOW = ROOT / "flows" / "train_flow.py"
+EDA_FLOW = ROOT / "flows" / "eda_flow.py"
 
 SMALL = """
 [project]

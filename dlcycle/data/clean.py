@@ -105,6 +105,7 @@ def clean_table(table: RawTable, *, name: str, settings: DataSection, part_colum
         ],
         "conflicts": examples,
         "conflict_count": int(conflicts["text_id"].nunique()),
+        "conflict_rows": len(conflicts),
         "labels": label_counts(frame["label"]),
         "findings": state.findings,
     }

@@ -4,9 +4,9 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import pyarrow as pa
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from dlcycle.config import Project
 from dlcycle.data.clean import clean_table
-from dlcycle.data.messages import EXAMPLES, EXCERPT_CHARACTERS
+from dlcycle.data.messages import EXAMPLES, EXCERPT_CHARACTERS, finding
 from dlcycle.data.rawtable import RawTable
 from dlcycle.data.read import read_table, table_from_frame
 from dlcycle.data.sample import generate_sample
@@ -23,6 +23,8 @@ from dlcycle.data.split import split_table
 
 _READING = {"source", "sample_rows", "sha256", "allowed_hosts", "max_megabytes", "format", "encoding", "delimiter"}
 """Keys of the `data` section that say how to get at the rows, not what becomes of them."""
+_LOOKING = {"group_columns", "origin_column", "languages", "licence", "origin"}
+"""Keys that say what to look at in the rows and what is known of them."""
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,8 @@ def build_dataset(settings: Project, *, uri: str | None = None) -> Dataset:
         DataError: Its rows cannot be used as they are.
     """
     table, source = read_rows(settings, uri=uri)
+    if settings.data_schema is not None:
+        source["findings"] = [*source["findings"], *schema_anomalies(table, settings)]
     return version_rows(table, settings=settings, source=source)
 
 
@@ -119,6 +123,25 @@ def version_rows(table: RawTable, *, settings: Project, source: dict[str, Any]) 
     return Dataset(split.frame, removed, source, clean.report, split.report, identity)
 
 
+def schema_anomalies(table: RawTable, settings: Project) -> list[dict[str, Any]]:
+    """Return what rows do against the frozen schema, as findings; languages are for EdaFlow to compare."""
+    from dlcycle.data.profile import describe_profile, profile_shard
+    from dlcycle.data.schema import check_schema
+
+    assert settings.data_schema is not None
+    rows, data = (table.frame.index.to_numpy() + 1).tolist(), settings.data
+    roles = dict.fromkeys(data.inputs, "input") | {data.target: "target"}
+    state = profile_shard(
+        table.frame, rows=rows, lines=table.lines.tolist(), inputs=data.inputs, target=data.target, roles=roles
+    )
+    schema = settings.data_schema.model_dump() | {"languages": []}
+    return [
+        finding(f"schema_{anomaly['name']}", anomaly["message"], count=anomaly["count"])
+        | {"severity": anomaly["severity"], "config": anomaly["config"]}
+        for anomaly in check_schema(schema, describe_profile(state, shards=1))
+    ]
+
+
 def fingerprint(table: RawTable, frame: pd.DataFrame, *, settings: Project, removed: pd.DataFrame) -> str:
     """Return the identity of a dataset version.
 
@@ -146,7 +169,7 @@ def fingerprint(table: RawTable, frame: pd.DataFrame, *, settings: Project, remo
     """
     data, split = settings.data, settings.split
     steps = {
-        "data": data.model_dump(mode="json", exclude=_READING),
+        "data": data.model_dump(mode="json", exclude=_READING | _LOOKING),
         "split": split.model_dump(mode="json"),
         "removed": removed["reason"].value_counts().to_dict(),
     }
@@ -159,6 +182,11 @@ def fingerprint(table: RawTable, frame: pd.DataFrame, *, settings: Project, remo
     digest.update(b"assignment\n")
     digest.update(_sorted_digests(zip(frame["text"], frame["label"], frame["part"], strict=True)))
     return digest.hexdigest()
+
+
+def same_rows(section: Literal["data", "split"], settings: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a section that decide what becomes of the rows that were read."""
+    return [key for key in settings if section == "split" or key not in _READING | _LOOKING]
 
 
 def table_to_bytes(frame: pd.DataFrame) -> bytes:

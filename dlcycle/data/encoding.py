@@ -162,7 +162,9 @@ def detect_encoding(
         return TextEncoding(codec, bom, errors="surrogatepass")
     if encoding != "auto" or marked or codec != "utf-8" or _first_fault(opener, "cp1252", 0):
         if lenient and not fault.binary:
-            return _replacing(codec, bom, f"the first byte that is not {codec} is {fault.where}")
+            if codec == "utf-8" and not marked and (counts := _count_utf8(opener))[1] > counts[0]:
+                codec = "cp1252"
+            return _replacing(codec, bom, f"the first byte that is not UTF-8 is {fault.where}")
         raise DataError(_undecodable(opener, fault, name=name, codec=codec, auto=encoding == "auto"))
     good, bad = _count_utf8(opener)
     if good > bad:
@@ -182,8 +184,8 @@ def detect_encoding(
 
 def _replacing(codec: str, bom: int, what: str) -> TextEncoding:
     message = (
-        f"The file is not all {codec} ({what}); such bytes were read as the replacement character U+FFFD: save it as "
-        "UTF-8, or set data.encoding"
+        f"No encoding explains every byte of the file ({what}); it was read as {codec}, with the replacement character "
+        "U+FFFD for the bytes that are none: save it as UTF-8, or set data.encoding"
     )
     return TextEncoding(codec, bom, errors="replace", findings=(finding("undecodable_bytes", message, count=0),))
 

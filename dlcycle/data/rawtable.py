@@ -23,7 +23,7 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 # UTF-8 bytes 0x80-0xBF as cp1252 or Latin-1 shows them, after the lead bytes of accented Latin letters, typographic
 # marks, Devanagari and emoji: "Ã©", "â€™", "à¤•", "ðŸ˜€".
 _CONTINUATION = "[" + bytes(range(0x80, 0xC0)).decode("cp1252", "ignore") + "\x80-\xbf]"
-_MOJIBAKE = re.compile(f"[ÃÂ]{_CONTINUATION}|(?:â€|à¤|à¥|ðŸ){_CONTINUATION}|ï¿½")
+MOJIBAKE = re.compile(f"[ÃÂ]{_CONTINUATION}|(?:â€|à¤|à¥|ðŸ){_CONTINUATION}|ï¿½")
 
 MESSAGES = {
     "control_characters": "Control characters, such as NUL, were replaced by the replacement character U+FFFD",
@@ -209,6 +209,6 @@ class TableBuilder:
             value, count = pattern.subn("\ufffd", value)
             if count:
                 self.note(name, row=row)
-        if not value.isascii() and _MOJIBAKE.search(value):
+        if not value.isascii() and MOJIBAKE.search(value):
             self.note("mojibake", row=row)
         return value

@@ -46,7 +46,8 @@ class SplitTable:
     """Rows with their part."""
 
     frame: pd.DataFrame
-    """The rows of the clean table with `part`: train, validation or test."""
+    """The rows of the clean table with `part` (train, validation or test) and `unit`, a number that rows share which
+    must stay together."""
     removed: pd.DataFrame
     """Rows left out because they are duplicates of rows in a given later part; columns as in `CleanTable.removed`."""
     report: dict[str, Any]
@@ -100,6 +101,7 @@ def split_table(frame: pd.DataFrame, *, name: str, settings: SplitSection) -> Sp
         raise DataError(f"{name}: the split leaks. {leakage['message']} Raise split.near_duplicates, or split by group")
     rows = frame.iloc[kept].reset_index(drop=True)
     rows["part"] = pd.Series(np.array(PARTS, dtype=object)[parts[kept]], dtype=object)
+    rows["unit"] = assignment.units[kept]
     report = {
         "method": settings.method,
         "seed": settings.seed,
@@ -255,7 +257,8 @@ def _left_out(frame: pd.DataFrame, assignment: _Assignment) -> pd.DataFrame:
 
 def _near_report(frame: pd.DataFrame, near: NearPairs, *, threshold: float | None) -> dict[str, Any]:
     """Count near duplicates, with examples spread from the least to the most similar pair."""
-    sizes = np.bincount(duplicate_groups(len(frame), near.rows))
+    groups = duplicate_groups(len(frame), near.rows)
+    sizes = np.bincount(groups)
     texts, labels, numbers = frame["text"].tolist(), frame["label"].tolist(), frame["row"].tolist()
     pairs = [sorted(pair, key=lambda index: (texts[index], labels[index])) for pair in near.rows.tolist()]
     order = sorted(range(len(pairs)), key=lambda k: (near.similarity[k], texts[pairs[k][0]], texts[pairs[k][1]]))
@@ -274,5 +277,31 @@ def _near_report(frame: pd.DataFrame, near: NearPairs, *, threshold: float | Non
         "pairs": len(near.rows),
         "groups": int((sizes > 1).sum()),
         "rows_in_groups": int(sizes[sizes > 1].sum()),
+        "sizes": [
+            {"size": size, "groups": int(count)} for size, count in enumerate(np.bincount(sizes)) if size > 1 and count
+        ],
+        "conflicts": _near_conflicts(frame, groups),
         "examples": examples,
+    }
+
+
+def _near_conflicts(frame: pd.DataFrame, groups: Integers) -> dict[str, Any]:
+    """Count the groups of near duplicates whose rows have different labels, and show rows of the first ones."""
+    several = frame["label"].groupby(groups).transform("nunique").to_numpy() > 1
+    rows = frame[several].assign(near_group=groups[several])
+    shown_groups = rows.sort_values("row")["near_group"].drop_duplicates()[:EXAMPLES]
+    examples = rows[rows["near_group"].isin(shown_groups)].sort_values(["near_group", "row"])
+    return {
+        "groups": int(rows["near_group"].nunique()),
+        "rows": len(rows),
+        "examples": [
+            {
+                "row": int(row["row"]),
+                "line": int(row["line"]),
+                "label": row["label"],
+                "text": row["text"][:EXCERPT_CHARACTERS],
+                "group": int(row["near_group"]),
+            }
+            for row in examples.groupby("near_group").head(EXAMPLES).to_dict("records")
+        ],
     }

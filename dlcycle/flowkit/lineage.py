@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def tag_run(*, experiment: str, data: str) -> None:
-    """Tag the running run with what it is about, so that equal experiments can be found before they are repeated."""
-    tags = [f"experiment:{experiment}", f"data:{data[:16]}"]
+def tag_run(**about: str) -> None:
+    """Tag the running run with what it is about, so that runs on the same data or experiment can be found."""
+    tags = [f"{name}:{value[:16]}" for name, value in about.items() if value]
     if (run := _this_run()) is None:
         logger.warning(
             "This task cannot reach the run's metadata; the run goes on without the tags %s.", ", ".join(tags)
@@ -50,12 +50,14 @@ def code_state() -> dict[str, Any]:
     return git_state(Path(sys.argv[0]).resolve().parent)
 
 
-def describe_run(settings: "Project", *, started: float) -> dict[str, Any]:
+def describe_run(settings: "Project", *, started: float, log_step: str, card_step: str) -> dict[str, Any]:
     """What is known about the run as a whole, as plain data: times, cost, versions, settings and commands.
 
     Args:
         settings: the project with what the command line overrides.
         started: when its first step began, in seconds since 1970; a resumed run began later.
+        log_step: the step whose log tells most.
+        card_step: the step whose card shows the result.
     """
     from dlcycle.train.experiment import library_versions
     from dlcycle.train.lineage import cost
@@ -77,8 +79,8 @@ def describe_run(settings: "Project", *, started: float) -> dict[str, Any]:
         "dlcycle": __version__,
         "libraries": library_versions(),
         "settings": settings.model_dump(mode="json"),
-        "logs": f"{flow_command()} logs {current.run_id}/train",
-        "card": f"{flow_command()} card view {current.run_id}/evaluate",
+        "logs": f"{flow_command()} logs {current.run_id}/{log_step}",
+        "card": f"{flow_command()} card view {current.run_id}/{card_step}",
         "resume": resume_command(),
     }
 

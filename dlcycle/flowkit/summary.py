@@ -1,11 +1,12 @@
-"""The end of a training run in the terminal: what came out, what it rests on, and what to type next."""
+"""The end of a run in the terminal: what came out, what it rests on, and what to type next."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from metaflow import current
 
-from dlcycle.errors import GateError
+from dlcycle.errors import ConfigError, GateError
 from dlcycle.flowkit.failures import flow_command
 
 _TITLES = {"accuracy": "accuracy", "macro_f1": "macro F1"}
@@ -59,3 +60,36 @@ def enforce_gates(gates: Mapping[str, Any], *, fail_run: bool) -> None:
             f"{len(missed)} of {len(gates['criteria'])} success criteria missed, and gates.fail_run is true:\n"
             f"  {listed}\nEverything the run made is saved; `run.data` and the card of step evaluate show it."
         )
+
+
+def describe_data(flow: Any) -> str:
+    """Return the lines that end a look at data: grade, verdict, pillars, open decisions, the next commands."""
+    quality, findings = flow.quality, flow.findings
+    lines = ["", f"Grade {quality['grade']}: {quality['verdict']['sentence']}"]
+    lines += [f"  {pillar['name']:<19} {pillar['grade']}  {pillar['summary']}" for pillar in quality["pillars"]]
+    decisions = [finding for finding in findings if finding["decision"]]
+    if decisions:
+        lines += ["", f"Decisions to take, the first {min(3, len(decisions))} of {len(decisions)}:"]
+        lines += [f"  {finding['title']}: {finding['decision']}" for finding in decisions[:3]]
+    lines += ["", f"The card:                  {flow_command()} card view {current.run_id}/judge"]
+    if flow.data_fingerprint:
+        lines.append(f"Train on this data:        train_flow.py run --eda-run {current.flow_name}/{current.run_id}")
+    lines.append(f"Freeze what columns hold:  {flow_command()} run --write-schema FILE")
+    return "\n".join(lines)
+
+
+def write_output(path: str, text: str, *, option: str) -> str:
+    """Write a file that the user asked for on the command line; return what to tell them.
+
+    Raises:
+        ConfigError: it cannot be written there; the message names the option.
+    """
+    from dlcycle.data.files import write_file
+
+    try:
+        write_file(Path(path).expanduser(), text.encode())
+    except OSError as failure:
+        raise ConfigError(
+            f"{option}: {path!r} cannot be written: {failure}; name a file in a folder that exists"
+        ) from None
+    return f"{option}: wrote {Path(path).expanduser().absolute()}"

@@ -143,7 +143,10 @@ def _from_cleaning(cleaning: Mapping[str, Any]) -> Iterator[Item]:
 
 def _from_findings(findings: Sequence[Mapping[str, Any]]) -> Iterator[Item]:
     for finding in findings:
-        if finding["name"] in ADVICE:
+        if finding["name"].startswith("schema_"):
+            level: Level = "decide" if finding["severity"] == "critical" else "consider"
+            yield _item(level, "The data break the frozen schema.", f"{finding['message']}.", finding["config"])
+        elif finding["name"] in ADVICE:
             level, title, action = ADVICE[finding["name"]]
             count = f"{finding['count']:,} rows" if finding["count"] else ""
             example = f", for example row {finding['rows'][0]:,}" if finding["rows"] else ""

@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from dlcycle.config import ModelSpec
+from dlcycle.data.files import write_file
 from dlcycle.errors import DataError, ModelFileError
 from dlcycle.model.text import NetworkSpec, build_text_model, network_logits
 from dlcycle.model.tokenizer import Tokenizer, tokenizer_from_json
@@ -168,25 +168,6 @@ def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Probabilities (N, C) of logits (N, C)."""
     exponentials = np.exp(logits - logits.max(1, keepdims=True, initial=-np.inf))
     return exponentials / exponentials.sum(1, keepdims=True)
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file so that a crash leaves the old content or the new, never a part of it."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _read_folder(folder: Path) -> dict[str, Any]:

@@ -29,12 +29,18 @@ _LIBRARIES = {
 WITHOUT_EFFECT = {
     "project": ("title", "owner"),
     "plan": ("problem",),
-    "data": ("source", "sha256", "allowed_hosts", "max_megabytes"),
+    "data": (
+        *("source", "sha256", "allowed_hosts", "max_megabytes"),
+        *("group_columns", "origin_column", "languages", "licence", "origin"),
+    ),
     "train": ("price_per_hour", "retries", "time_limit", "cpu", "memory"),
     "gates": ("fail_run",),
 }
 """Settings that do not change a result: names and prose, where the same rows came from (their fingerprint takes part
 itself), and the machine that a task asks for. Everything else of the project file takes part."""
+
+SECTIONS_WITHOUT_EFFECT = ("eda", "schema", "given")
+"""Sections that look at the data and change nothing in them."""
 
 
 def code_digest() -> str:
@@ -83,6 +89,7 @@ def experiment_id(
         if isinstance(section, Mapping)
         else section
         for name, section in settings.items()
+        if name not in SECTIONS_WITHOUT_EFFECT
     }
     parts = {
         "data": data_fingerprint,

@@ -164,5 +164,5 @@ def test_a_network_that_sees_its_batch_is_noticed(model: dict[str, Any], frame: 
 def test_an_empty_test_part_and_an_unknown_label_are_refused(model: dict[str, Any], frame: pd.DataFrame) -> None:
     with pytest.raises(DataError, match="test part has no rows"):
         assess(model, frame[frame["part"] != "test"])
-    with pytest.raises(DataError, match="expected the labels .*, got .Cars."):
+    with pytest.raises(DataError, match=r"expected the labels .*, got .Cars."):
         assess(model, frame.replace({"label": {"Toys": "Cars"}}))

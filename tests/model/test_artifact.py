@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from dlcycle.config import ModelSpec
+from dlcycle.data.files import write_file
 from dlcycle.errors import DataError, ModelFileError
 from dlcycle.model import load_model
-from dlcycle.model.artifact import FILES, _canonical, _digest, pack_model, save_model, softmax, write_file
+from dlcycle.model.artifact import FILES, _canonical, _digest, pack_model, save_model, softmax
 from dlcycle.model.text import NetworkSpec, build_text_model
 from dlcycle.model.tokenizer import fit_tokenizer
 

@@ -1,5 +1,6 @@
 """Card types of dlcycle. Metaflow imports this package in every process, so its top needs the standard library only."""
 
+from .eda import EdaCard
 from .train import TrainCard
 
-CARDS = [TrainCard]
+CARDS = [EdaCard, TrainCard]

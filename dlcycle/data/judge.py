@@ -1,0 +1,96 @@
+"""The verdict on a data set: everything that is known about it, graded, ranked and turned into advice."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dlcycle.data.fairness import imbalance
+from dlcycle.data.pillars import Evidence, check_pillars
+from dlcycle.data.quality import describe_quality, list_findings, sort_findings
+from dlcycle.data.recommend import recommend_settings
+from dlcycle.data.schema import check_schema, infer_schema
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is said about a data set, as plain data; each field is a public artifact of EdaFlow."""
+
+    profile: dict[str, Any]
+    quality: dict[str, Any]
+    findings: list[dict[str, Any]]
+    recommended: dict[str, Any]
+    schema: dict[str, Any]
+
+
+def judge_data(evidence: Evidence) -> Judgement:
+    """Grade the data, rank the findings, recommend settings, infer the schema and check the frozen one.
+
+    Args:
+        evidence: All that is known about the data set.
+
+    Returns:
+        The judgement.
+
+    Raises:
+        DataError: The frozen schema has another version, or a limit that is no number or date.
+    """
+    settings = evidence.settings
+    languages = None if "reason" in evidence.languages else evidence.languages
+    pillars = check_pillars(evidence)
+    findings = list_findings(pillars, rows=evidence.rows)
+    if settings.data_schema is not None:
+        findings += check_schema(settings.data_schema.model_dump(), evidence.profile, languages=languages)
+    labels = evidence.cleaning.get("labels")
+    return Judgement(
+        profile={
+            **evidence.profile,
+            "associations": evidence.measured.get("associations", []),
+            "source": dict(evidence.source),
+        },
+        quality=describe_quality(
+            pillars,
+            usable=not evidence.unusable,
+            kept=int(evidence.cleaning.get("rows_kept", 0)),
+            rows=evidence.rows,
+            evidence=_figures(evidence),
+        ),
+        findings=sort_findings(findings),
+        recommended=recommend_settings(
+            evidence.profile, settings=settings, imbalance=imbalance(labels) if labels else None
+        ),
+        schema=infer_schema(evidence.profile, languages=languages),
+    )
+
+
+def _figures(evidence: Evidence) -> dict[str, Any]:
+    """Return what figures and tables need."""
+    missing = {"reason": evidence.unusable or "It was not measured"}
+    measured = {
+        key: evidence.measured.get(key) or missing
+        for key in ("learning_curve", "label_errors", "split_tests", "over_time", "groups")
+    }
+    cleaning, near = evidence.cleaning, evidence.split.get("near_duplicates")
+    conflicts: Mapping[str, Any] = missing
+    if cleaning:
+        conflicts = {
+            "texts": cleaning["conflict_count"],
+            "rows": cleaning["conflict_rows"],
+            "near_texts": near["conflicts"]["groups"] if near else 0,
+            "examples": cleaning["conflicts"],
+        }
+    return measured | {
+        "group_tests": evidence.measured.get("group_tests", []),
+        "origin_tests": evidence.measured.get("origin_tests", []),
+        "conflicts": dict(conflicts),
+        "personal": list(evidence.validity["personal"]),
+        "duplicate_groups": {
+            "exact_rows": evidence.removed.get("exact_duplicate", 0),
+            "near_pairs": near["pairs"],
+            "near_groups": near["groups"],
+            "near_rows": near["rows_in_groups"],
+            "sizes": near["sizes"],
+            "examples": near["examples"],
+        }
+        if near
+        else missing,
+    }

@@ -1,0 +1,153 @@
+"""Rows whose label is probably wrong, by confident learning.
+
+A label is suspected when a model that has not seen the row expects another class, and the row is among the least
+expected of its class: as many of each class as the confusion between stated and expected labels says are wrong
+(Northcutt, Jiang and Chuang, 2021), computed by cleanlab. Nothing is changed here: a person decides.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from dlcycle.data.labels import class_indices
+from dlcycle.data.messages import EXCERPT_CHARACTERS
+from dlcycle.data.personal import mask_personal
+from dlcycle.errors import DataError
+
+LEAST_ROWS = 10
+"""Rows without which a class is not judged: the model has hardly seen it, so it doubts all of its labels."""
+EXAMPLE_ROWS = 20
+"""Suspected rows that the evidence lists, unless asked otherwise."""
+
+
+def suspected_label_errors(
+    probabilities: npt.NDArray[np.float64],
+    labels: Sequence[str],
+    *,
+    names: Sequence[str],
+    rows: Sequence[int],
+    lines: Sequence[int],
+    texts: Sequence[str],
+    limit: int | None = EXAMPLE_ROWS,
+) -> dict[str, Any]:
+    """Find the rows whose label is probably wrong.
+
+    Some suspects are right and merely unusual: with 5 % wrong labels among product texts about two in three were wrong,
+    and nine in ten of the wrong ones were found (benchmarks/label_errors.py).
+
+    Args:
+        probabilities: (N, C) of models that have not seen the row, as `out_of_fold_probabilities` gives.
+        labels: N class names.
+        names: (C,) class names in the order of the probabilities.
+        rows: N record numbers.
+        lines: N line numbers.
+        texts: N texts; they are masked and cut before they enter the evidence.
+        limit: Suspected rows to list; None lists all.
+
+    Returns:
+        "n" (suspected rows), "share" (metric, with Wilson's interval), "rows" ([{"row", "line", "text", "label",
+        "suggested", "probability"}], most doubtful first; the probability is the suggested label's), "by_class"
+        ([{"label", "suggested", "rows"}], most frequent first), "judged" (rows), "not_judged" (labels of fewer than
+        `LEAST_ROWS` rows). With fewer than two classes to judge, {"reason"} alone.
+
+    Raises:
+        DataError: The lengths differ, a label is not among the names, or a row's probabilities are not from 0 to 1 or
+            do not sum to 1.
+
+    Source: Northcutt, Jiang and Chuang (2021), Confident Learning.
+    """
+    _check(probabilities, labels, names=names, rows=rows, lines=lines, texts=texts)
+    given = class_indices(pd.Series(labels, dtype=object), names=names)
+    sizes = np.bincount(given, minlength=len(names))
+    classes = np.flatnonzero(sizes >= LEAST_ROWS)
+    small = sorted(names[index] for index in np.flatnonzero((sizes > 0) & (sizes < LEAST_ROWS)).tolist())
+    if len(classes) < 2:
+        reason = f"two classes of at least {LEAST_ROWS} rows are needed to doubt a label, there are {len(classes)}"
+        return {"reason": f"No label was judged: {reason}."}
+    # The order in which cleanlab breaks ties must not be that of the rows.
+    judged = np.array(
+        sorted(np.flatnonzero(np.isin(given, classes)).tolist(), key=lambda row: (texts[row], labels[row]))
+    )
+    known = probabilities[np.ix_(judged, classes)]
+    # A row that is surely of a class too small to judge says nothing about the others.
+    known = np.where(known.sum(1, keepdims=True) > 0, known, 1.0)
+    known = known / known.sum(1, keepdims=True)
+    stated = np.searchsorted(classes, given[judged])
+    found = _doubted(known, stated)
+    doubt = known[found, stated[found]] - known[found].max(1)
+    order = np.lexsort((np.asarray(rows)[judged[found]], doubt))
+    suspects, probable = judged[found][order], known[found][order]
+    suggested = [names[classes[best]] for best in probable.argmax(1)]
+    examples = [
+        _example(
+            row=rows[row], line=lines[row], text=texts[row], label=labels[row], suggested=best, probability=expected
+        )
+        for row, best, expected in list(zip(suspects, suggested, probable.max(1), strict=True))[:limit]
+    ]
+    pairs = Counter(zip((labels[row] for row in suspects), suggested, strict=True))
+    return {
+        "n": len(suspects),
+        "share": _share(len(suspects), len(judged)),
+        "rows": examples,
+        "by_class": [
+            {"label": label, "suggested": best, "rows": count}
+            for (label, best), count in sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
+        ],
+        "judged": len(judged),
+        "not_judged": small,
+    }
+
+
+def _doubted(probabilities: npt.NDArray[np.float64], stated: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the positions of the rows that confident learning doubts."""
+    from cleanlab.filter import find_label_issues  # takes a second
+
+    # By class rather than by pair of classes: rare confusions are found too, at the same precision.
+    mask = find_label_issues(stated, probabilities, filter_by="prune_by_class", n_jobs=1)
+    return np.flatnonzero(mask & (probabilities.argmax(1) != stated))
+
+
+def _example(*, row: int, line: int, text: str, label: str, suggested: str, probability: float) -> dict[str, Any]:
+    """Return one suspected row as plain data."""
+    return {
+        "row": int(row),
+        "line": int(line),
+        # Masked before it is cut: half a number would no longer be known as one.
+        "text": mask_personal(text)[:EXCERPT_CHARACTERS],
+        "label": label,
+        "suggested": suggested,
+        "probability": float(probability),
+    }
+
+
+def _share(count: int, total: int) -> dict[str, Any]:
+    """Return a share with Wilson's 95 % interval (1927)."""
+    interval = stats.binomtest(count, total).proportion_ci(method="wilson")
+    return {"value": count / total, "low": float(interval.low), "high": float(interval.high), "n": total}
+
+
+def _check(
+    probabilities: npt.NDArray[np.float64],
+    labels: Sequence[str],
+    *,
+    names: Sequence[str],
+    rows: Sequence[int],
+    lines: Sequence[int],
+    texts: Sequence[str],
+) -> None:
+    lengths = {"labels": len(labels), "rows": len(rows), "lines": len(lines), "texts": len(texts)}
+    wrong = [f"{len(labels):,} {name} expected, got {n:,}" for name, n in lengths.items() if n != len(labels)]
+    if probabilities.shape != (len(labels), len(names)):
+        wrong.append(f"probabilities of shape {(len(labels), len(names))} expected, got {probabilities.shape}")
+    elif len(labels):
+        off = ~(np.isfinite(probabilities).all(1) & (probabilities >= 0).all(1))
+        off |= ~(np.abs(probabilities.sum(1) - 1) < 1e-6)
+        if off.any():
+            wrong.append(f"probabilities that sum to 1 expected; not so in {off.sum():,} rows, first at {off.argmax()}")
+    if wrong:
+        raise DataError("label errors cannot be sought: " + "; ".join(wrong))

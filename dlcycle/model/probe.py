@@ -1,0 +1,106 @@
+"""What a simple model tells about a data set: suspected label errors, a learning curve; and tests between its parts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dlcycle.config import Project
+from dlcycle.data.associations import associations
+from dlcycle.data.dataset import Dataset
+from dlcycle.data.fairness import group_rates, group_tests
+from dlcycle.data.label_errors import suspected_label_errors
+from dlcycle.data.labels import class_indices
+from dlcycle.data.messages import EXCERPT_CHARACTERS
+from dlcycle.data.personal import mask_personal
+from dlcycle.data.representation import over_time, split_tests
+from dlcycle.errors import DataError, TrainingError
+from dlcycle.model.crossfit import out_of_fold_probabilities, sample_rows
+from dlcycle.model.learning_curve import learning_curve
+
+
+def probe_dataset(
+    dataset: Dataset, *, facts: pd.DataFrame, extra: Mapping[str, pd.Series], settings: Project, seed: int = 0
+) -> dict[str, Any]:
+    """Measure what needs clean rows and a split.
+
+    Args:
+        dataset: The dataset version.
+        facts: row, words and language code of each row that was read.
+        extra: Values of the group columns and the origin column by row number.
+        settings: The project.
+        seed: Of folds and resamples.
+
+    Returns:
+        Plain data: label_errors, learning_curve, split_tests, over_time, groups, group_tests, origin_tests,
+        associations; `{"reason": ...}` in the place of what could not be measured.
+    """
+    frame = dataset.frame.merge(facts, on="row", how="left", validate="one_to_one")
+    labels = frame["label"].tolist()
+    languages = None if (frame["language"] == "").all() else frame["language"].tolist()
+    values = {name: [_shown(value) for value in column.reindex(frame["row"])] for name, column in extra.items()}
+    groups = {name: values[name] for name in settings.data.group_columns if name in values}
+    origins = {name: values[name] for name in [settings.data.origin_column] if name in values}
+    tested = frame[["part", "label", "words", *(["language"] if languages else [])]]
+    return {
+        "label_errors": _label_errors(frame, folds=settings.eda.folds, seed=seed),
+        "learning_curve": learning_curve(
+            frame["text"].tolist(), labels, groups=frame["unit"].to_numpy(np.int64), seed=seed
+        ),
+        "split_tests": split_tests(tested, seed=seed),
+        "over_time": _over_time(frame, settings, name=dataset.source["uri"], seed=seed),
+        "groups": group_rates(groups, labels) if groups else {"reason": "data.group_columns names no column"},
+        "group_tests": group_tests(groups, labels, seed=seed) if groups else [],
+        "origin_tests": group_tests(origins, labels, seed=seed) if origins else [],
+        "associations": associations(frame["words"].to_numpy(), labels, languages, seed=seed),
+    }
+
+
+def _label_errors(frame: pd.DataFrame, *, folds: int, seed: int) -> dict[str, Any]:
+    """Judge the labels of all rows, or of a sample that the evidence names."""
+    names = sorted(set(frame["label"]))
+    chosen = sample_rows(frame["text"].tolist(), class_indices(frame["label"], names=names), seed=seed)
+    part = frame.iloc[np.sort(chosen)]
+    texts, units = part["text"].tolist(), part["unit"].to_numpy(np.int64)
+    try:
+        probabilities = out_of_fold_probabilities(
+            texts,
+            class_indices(part["label"], names=names),
+            classes_count=len(names),
+            groups=units,
+            folds=min(folds, len(np.unique(units))),
+            seed=seed,
+        )
+    except TrainingError as failure:
+        return {"reason": str(failure)}
+    found = suspected_label_errors(
+        probabilities,
+        part["label"].tolist(),
+        names=names,
+        rows=part["row"].tolist(),
+        lines=part["line"].tolist(),
+        texts=texts,
+    )
+    return found | {"rows_in_all": len(frame)}
+
+
+def _over_time(frame: pd.DataFrame, settings: Project, *, name: str, seed: int) -> dict[str, Any]:
+    if settings.data.time is None or "time" not in frame:
+        return {"reason": "There is no time column (data.time): drift over time cannot be judged"}
+    try:
+        return over_time(
+            frame["time"].tolist(),
+            frame["label"].tolist(),
+            column=settings.data.time,
+            rows=frame["row"].tolist(),
+            lines=frame["line"].tolist(),
+            name=name,
+            seed=seed,
+        )
+    except DataError as failure:
+        return {"reason": str(failure)}
+
+
+def _shown(value: Any) -> str | None:
+    return mask_personal(value)[:EXCERPT_CHARACTERS] if isinstance(value, str) else None

@@ -1,0 +1,214 @@
+"""Grades, findings and recommendations: made evidence in, expected judgement out."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlcycle.config import Project
+from dlcycle.data.dataset import version_rows
+from dlcycle.data.judge import Judgement, judge_data
+from dlcycle.data.pillars import Evidence
+from dlcycle.data.quality import PILLARS, SEVERITIES, Check, Grade, list_findings, overall_grade, pillar_grade
+from dlcycle.data.read import table_from_frame
+from dlcycle.data.recommend import apply_recommended
+from dlcycle.data.sample import generate_sample
+from dlcycle.data.survey import join_shards, merge_surveys, missing_columns, shard_table, survey_shard
+from dlcycle.errors import DataError
+from dlcycle.project_file import parse_project, validate_project
+
+CALM = {
+    "learning_curve": {"points": [], "forecast": [], "gain": {"low": 0.0}, "sentence": "No measurable gain."},
+    "label_errors": {"n": 0, "share": {"value": 0.0}, "rows": []},
+    "split_tests": [{"name": "labels", "effect": 0.0, "p_value": 1.0, "adjusted": 1.0, "message": "alike"}],
+    "over_time": {"reason": "There is no time column"},
+}
+
+
+def judge(frame: Any, *, shards: int = 1, measured: dict[str, Any] | None = None, **project: Any) -> Judgement:
+    """Judge rows as EdaFlow does, without language detection and with given measurements."""
+    project["eda"] = {"detect_languages": False} | project.get("eda", {})
+    settings = Project.model_validate(project)
+    table = table_from_frame(frame, settings=settings.data, lenient=True)
+    columns = list(table.frame)
+    states = [survey_shard(s, columns=columns, settings=settings) for s in shard_table(table, shards=shards)]
+    merged = merge_surveys(states, settings=settings)
+    source = {
+        "uri": "rows",
+        "records": table.report["records"],
+        "findings": table.report["findings"],
+        "columns": columns,
+    }
+    facts: dict[str, Any] = {"missing_columns": missing_columns(settings, columns)}
+    try:
+        dataset = version_rows(table, settings=settings, source=source) if not facts["missing_columns"] else None
+    except DataError as failure:
+        dataset, facts["unusable"] = None, str(failure)
+    if dataset is None:
+        facts.setdefault("unusable", "columns are missing")
+    else:
+        facts |= {"cleaning": dataset.cleaning, "split": dataset.split}
+        facts |= {"removed": dataset.removed["reason"].value_counts().to_dict(), "measured": measured or CALM}
+    described = {key: merged[key] for key in ("profile", "validity", "languages")}
+    return judge_data(Evidence(settings=settings, source=source, **described, **facts))
+
+
+def names(judgement: Judgement) -> set[str]:
+    return {finding["name"] for finding in judgement.findings}
+
+
+def grade(judgement: Judgement, pillar: str) -> str:
+    return next(entry["grade"] for entry in judgement.quality["pillars"] if entry["name"] == pillar)
+
+
+@given(st.lists(st.sampled_from(["good", "careful", "bad", "unknown"]), max_size=8))
+def test_a_pillar_is_graded_by_its_worst_checks(statuses: list[Any]) -> None:
+    found = pillar_grade([Check(str(i), "", status, "", "") for i, status in enumerate(statuses)])
+    if "bad" in statuses:
+        assert found in ("D", "F")
+    elif "careful" in statuses:
+        assert found in ("B", "C")
+    else:
+        assert found == ("A" if "good" in statuses else "-")
+
+
+@given(st.lists(st.sampled_from(["A", "B", "C", "D", "F"]), min_size=1, max_size=6), st.integers(0, 5))
+def test_a_better_pillar_never_makes_the_grade_worse(grades: list[Grade], place: int) -> None:
+    place %= len(grades)
+    better: list[Grade] = ["A" if number == place else old for number, old in enumerate(grades)]
+    assert overall_grade(better, usable=True) <= overall_grade(grades, usable=True)
+    assert overall_grade(grades, usable=False) == "F"
+
+
+def test_the_sample_shows_its_faults_and_a_clean_table_shows_none() -> None:
+    faulty = judge(generate_sample(600), data={"merge_label_variants": True})
+    assert {"label_variants", "conflicting_labels", "exact_duplicates", "near_duplicates", "markup"} <= names(faulty)
+    assert faulty.quality["grade"] in "CD"
+    unmerged = judge(generate_sample(600))
+    assert {"label_variants", "unusable"} <= names(unmerged)
+    clean = generate_sample(600).dropna()
+    clean = clean[clean["description"].str.fullmatch(r"[ -~]+") & ~clean["description"].str.contains("[<&@]|http")]
+    clean = clean[clean["category"].isin(["Books", "Household", "Electronics", "Clothing & Accessories"])]
+    clean = clean[clean["description"].str.split().str.len().between(8, 80)].drop_duplicates("description")
+    declared = {"licence": "CC0-1.0", "origin": "generated"}
+    calm = judge(
+        clean.reset_index(drop=True), data=declared, eda={"rows_per_label": 20}, split={"near_duplicates": None}
+    )
+    assert calm.quality["verdict"]["status"] == "good", calm.findings
+    assert not [finding for finding in calm.findings if finding["severity"] != "note"]
+
+
+def test_shards_change_nothing_but_their_number() -> None:
+    frame = generate_sample(400)
+    whole, cut = judge(frame), judge(frame, shards=7)
+    assert cut.profile["shards"] == 7
+    assert {**cut.profile, "shards": 1} == whole.profile
+    assert (cut.quality, cut.findings, cut.recommended, cut.schema) == (
+        whole.quality, whole.findings, whole.recommended, whole.schema,
+    )  # fmt: skip
+
+
+def test_shards_come_back_as_they_were() -> None:
+    frame = generate_sample(101).rename(columns={"category": "row", "description": "line"})
+    settings = Project.model_validate({"data": {"inputs": ["line"], "target": "row"}})
+    table = table_from_frame(frame, settings=settings.data)
+    from dlcycle.data.dataset import table_to_bytes
+
+    for shards in (1, 3, 500):
+        cut = shard_table(table, shards=shards)
+        assert len(cut) == min(shards, 101)
+        joined = join_shards(cut, columns=list(table.frame), quarantined=table_to_bytes(table.quarantined))
+        assert joined.frame.equals(table.frame)
+        assert joined.lines.tolist() == table.lines.tolist()
+
+
+def test_findings_are_ranked_and_tell_what_to_do() -> None:
+    pillars = {
+        "Validity": [
+            Check("a", "A", "good", "", "", noted=True),
+            Check("b", "B", "careful", "", "", 5),
+            Check("c", "C", "careful", "", "", 1, decision="?"),
+            Check("d", "D", "bad", "", "", 1),
+            Check("e", "E", "good", "", ""),
+        ]
+    }
+    found = list_findings(pillars, rows=10)
+    assert [finding["name"] for finding in found] == ["d", "c", "b", "a"]
+    assert [finding["severity"] for finding in found] == ["critical", "warning", "warning", "note"]
+    assert found[2]["share"] == 0.5
+    real = judge(generate_sample(300)).findings
+    assert [SEVERITIES.index(f["severity"]) for f in real] == sorted(SEVERITIES.index(f["severity"]) for f in real)
+
+
+def test_missing_columns_and_a_single_class_are_findings() -> None:
+    frame = generate_sample(200)
+    renamed = judge(frame.rename(columns={"category": "label"}))
+    assert renamed.quality["grade"] == "F"
+    assert "missing_columns" in names(renamed)
+    assert renamed.findings[0]["severity"] == "critical"
+    single = judge(frame.assign(category="Books"))
+    assert single.quality["verdict"]["status"] == "bad"
+    assert "unusable" in names(single)
+    assert all(entry["summary"] for entry in single.quality["pillars"])
+
+
+@pytest.mark.parametrize(("share", "status"), [(0.0, "A"), (0.02, "B"), (0.2, "D")])
+def test_suspected_label_errors_grade_consistency(share: float, status: str) -> None:
+    frame = generate_sample(300).dropna().drop_duplicates("description")
+    frame = frame[frame["category"].isin(["Books", "Household", "Electronics", "Clothing & Accessories"])]
+    found = {"n": round(300 * share), "share": {"value": share}, "rows": []}
+    judged = judge(frame, measured=CALM | {"label_errors": found}, split={"near_duplicates": None})
+    assert grade(judged, "Consistency") == status
+
+
+def test_an_undeclared_licence_is_a_finding_and_a_declared_one_is_not() -> None:
+    assert {"licence_unknown", "origin_unknown"} <= names(judge(generate_sample(200)))
+    declared = judge(generate_sample(200), data={"licence": "CC0-1.0", "origin": "made"})
+    assert not {"licence_unknown", "origin_unknown"} & names(declared)
+
+
+def test_a_frozen_schema_is_checked() -> None:
+    frame = generate_sample(300)
+    schema = judge(frame).schema
+    same = judge(frame, schema=schema)
+    assert not [finding for finding in same.findings if finding["name"] in ("new_value", "missing_column")]
+    other = judge(frame.replace({"category": {"Books": "Toys"}}).assign(price="3"), schema=schema)
+    assert {"new_value", "new_column"} <= names(other)
+    assert "Toys" in next(finding for finding in other.findings if finding["name"] == "new_value")["message"]
+
+
+def test_every_pillar_is_there_and_says_something() -> None:
+    quality = judge(generate_sample(200)).quality
+    assert [pillar["name"] for pillar in quality["pillars"]] == list(PILLARS)
+    for pillar in quality["pillars"]:
+        assert pillar["checks"]
+        assert all(check["value"] and check["message"] for check in pillar["checks"])
+
+
+def test_recommendations_fill_only_what_the_project_file_leaves_open() -> None:
+    advice = {
+        "model.max_tokens": {"value": 96},
+        "model.vocabulary": {"value": 5000},
+        "train.class_weights": {"value": "balanced"},
+        "split.method": {"value": "time"},
+    }
+    silent = validate_project(parse_project('[model]\ncandidates = ["bag", "cnn"]'))
+    followed, used = apply_recommended(silent, advice)
+    assert [spec.max_tokens for spec in followed.model.candidates] == [96, 96]
+    assert followed.train.class_weights == "balanced"
+    assert followed.split == silent.split
+    assert set(used) == {"model.max_tokens", "model.vocabulary", "train.class_weights"}
+    text = (
+        '[train]\nclass_weights = "none"\n[[model.candidates]]\narchitecture = "bag"\nmax_tokens = 10\nvocabulary = 50'
+    )
+    told = validate_project(parse_project(text))
+    assert apply_recommended(told, advice) == (told, {})
+
+
+def test_the_recommended_length_covers_99_percent_of_the_texts() -> None:
+    frame = generate_sample(1000)
+    value = judge(frame).recommended["model.max_tokens"]["value"]
+    words = frame["description"].dropna().str.split().str.len()
+    assert (words <= value).mean() >= 0.99
+    assert (words <= value / 4).mean() < 0.99

@@ -1,0 +1,204 @@
+"""EdaFlow as its user meets it: the commands, what they print, what the Client reads, and training on what it saw."""
+
+import json
+import pathlib
+import random
+import tomllib
+
+import pytest
+from flow_runner import EDA_FLOW, Finished, Workspace
+
+Run = tuple[Workspace, Finished]
+
+PUBLIC = ["profile", "quality", "findings", "languages", "recommended", "schema", "data_fingerprint", "removed"]
+FAST = '{"data": {"sample_rows": 300, "merge_label_variants": true}, "eda": {"detect_languages": false}}'
+SAME = {"project": {"name": "small"}, "data": {"sample_rows": 300, "merge_label_variants": True}}
+READ = """
+import json, math
+from metaflow import Run, namespace
+from metaflow.cards import get_cards
+namespace(None)
+run = Run("EdaFlow/{run}")
+def plain(value, path=""):
+    if isinstance(value, dict):
+        return {{str(key): plain(inner, f"{{path}}.{{key}}") for key, inner in value.items()}}
+    if isinstance(value, (list, tuple)):
+        return [plain(inner, path) for inner in value]
+    if isinstance(value, bytes):
+        return len(value)
+    assert value is None or isinstance(value, (str, int, float)), (path, type(value))
+    assert not isinstance(value, float) or math.isfinite(value), path
+    return value
+print(json.dumps({{name: plain(getattr(run.data, name), name) for name in {names}}}))
+"""
+CARD = """
+from metaflow import Run, namespace
+from metaflow.cards import get_cards
+namespace(None)
+print(get_cards(Run("EdaFlow/{run}")["judge"].task)[0].get())
+"""
+
+
+def artifacts(workspace: Workspace, run: str, names: list[str]) -> dict:
+    return json.loads(workspace.client(READ.format(run=run, names=names)))
+
+
+def eda(workspace: Workspace, *arguments: str, project: str = FAST) -> Finished:
+    return workspace.run("--max-workers", "1", *arguments, project=project, flow=EDA_FLOW)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run on the sample with every row's language."""
+    workspace = Workspace(tmp_path_factory.mktemp("eda"))
+    return workspace, eda(workspace, "--shards", "2", project=json.dumps(SAME)).expect()
+
+
+@pytest.mark.slow
+def test_the_public_artifacts_are_plain_data(run: Run) -> None:
+    workspace, done = run
+    found = artifacts(workspace, done.run_id, PUBLIC)
+    assert list(found) == PUBLIC
+    assert found["profile"]["rows"] == 300
+    assert found["profile"]["shards"] == 2
+    assert sum(item["rows"] for item in found["languages"]["counts"]) == 300
+    assert {item["code"] for item in found["languages"]["counts"]} >= {"en", "hi", "unknown"}
+    assert len(found["data_fingerprint"]) == 64
+    assert len(found["quality"]["pillars"]) == 6
+    kept = 300 - found["removed"]["total"]
+    assert f"{kept} of 300 rows remain" in found["quality"]["verdict"]["sentence"]
+
+
+@pytest.mark.slow
+def test_the_end_says_grade_pillars_decisions_and_commands(run: Run) -> None:
+    _, done = run
+    for words in ("Grade ", "Consistency", "Decisions to take", "card view", "--eda-run EdaFlow/", "--write-schema"):
+        assert words in done.output, words
+
+
+@pytest.mark.slow
+def test_the_card_shows_the_verdict_and_every_pillar(run: Run) -> None:
+    workspace, done = run
+    page = workspace.client(CARD.format(run=done.run_id))
+    assert "Fit to learn from" in page or "Not fit" in page
+    for words in ("Representativeness", "Uniqueness", "Validity", "Hindi", "Decisions to take"):
+        assert words in page, words
+
+
+@pytest.mark.slow
+def test_training_uses_the_version_and_the_recommendations(run: Run) -> None:
+    workspace, done = run
+    project = json.dumps(SAME | {"train": {"epochs": 1}})
+    trained = workspace.run("--eda-run", f"EdaFlow/{done.run_id}", project=project).expect()
+    code = f"""
+from metaflow import Run, namespace
+namespace(None)
+eda, train = Run("EdaFlow/{done.run_id}").data, Run("TrainFlow/{trained.run_id}").data
+print(train.data_fingerprint == eda.data_fingerprint)
+print(train.lineage["recommended"]["model.max_tokens"] == eda.recommended["model.max_tokens"]["value"])
+print(train.lineage["eda_run"], train.lineage["recommended"]["model.max_tokens"] != 256)
+"""
+    assert workspace.client(code).splitlines() == ["True", "True", f"EdaFlow/{done.run_id} True"]
+    alone = workspace.run(project=project).expect()
+    code = f"""
+from metaflow import Run, namespace
+namespace(None)
+print(Run("EdaFlow/{done.run_id}").data.data_fingerprint == Run("TrainFlow/{alone.run_id}").data.data_fingerprint)
+"""
+    assert workspace.client(code) == "True"
+
+
+@pytest.mark.slow
+def test_training_refuses_other_data_settings_projects_and_runs(run: Run, tmp_path: pathlib.Path) -> None:
+    workspace, done = run
+    pathspec = f"EdaFlow/{done.run_id}"
+    rows = tmp_path / "other.csv"
+    rows.write_text("description,category\n" + "".join(f"text number {i} here,{'AB'[i % 2]}\n" for i in range(60)))
+    cases = [
+        (SAME, ["--eda-run", pathspec, "--data", str(rows)], "expected the fingerprint"),
+        (SAME | {"split": {"seed": 5}}, ["--eda-run", pathspec], "split.seed = 5, it had 0"),
+        (SAME | {"project": {"name": "other"}}, ["--eda-run", pathspec], "is of the project 'small', expected 'other'"),
+        (SAME, ["--eda-run", "EdaFlow/1"], "there is no run EdaFlow/1"),
+        (SAME, ["--eda-run", "nonsense"], "expected FLOW/ID"),
+    ]
+    for project, arguments, message in cases:
+        refused = workspace.run(*arguments, project=json.dumps(project)).expect(code=1)
+        assert message in refused.output, (message, refused.output)
+
+
+@pytest.mark.slow
+def test_a_schema_is_written_given_back_and_checked_by_both_flows(workspace: Workspace) -> None:
+    file = workspace.folder / "schema.toml"
+    written = eda(workspace, "--write-schema", str(file)).expect()
+    assert f"wrote {file}" in written.output
+    schema = tomllib.loads(file.read_text())["schema"]
+    assert schema["columns"]["category"]["required"] is True
+    text = file.read_text().replace('"Household"', '"Garden"')
+    file.write_text(text)
+    project = json.loads(FAST) | {"schema": str(file), "train": {"epochs": 1}}
+    again = eda(workspace, project=json.dumps(project)).expect()
+    found = artifacts(workspace, again.run_id, ["findings"])["findings"]
+    assert any(f["name"] == "new_value" and "Household" in f["message"] for f in found)
+    trained = workspace.run(project=json.dumps(project)).expect()
+    code = f"""
+from metaflow import Run, namespace
+namespace(None)
+print([item["reason"] for item in Run("TrainFlow/{trained.run_id}").data.todo if "schema" in item["title"]])
+"""
+    assert "Household" in workspace.client(code)
+
+
+def sparse(words: list[str], chosen: random.Random) -> str:
+    rows = ["description,category"]
+    for number in range(43_175):
+        full = number % 86 == 0 and number // 86 < 499
+        rows.append(f"{' '.join(chosen.choices(words, k=9))} {number},{chosen.choice('AB')}" if full else ",")
+    return "\n".join(rows)
+
+
+def messages(words: list[str], chosen: random.Random) -> str:
+    rows = (
+        f"{chosen.choice(['ham', 'ham', 'spam'])},{' '.join(chosen.choices(words, k=9))} é £ {i},,," for i in range(600)
+    )
+    return "v1,v2,,,\n" + "\n".join(rows)
+
+
+def one_column(words: list[str], chosen: random.Random) -> str:
+    return "description\n" + "\n".join(f'"{" ".join(chosen.choices(words, k=9))}, {i}"' for i in range(200))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "data", "found"),
+    [
+        (sparse, {}, ["missing"]),
+        (messages, {"inputs": ["v2"], "target": "v1"}, ["encoding_assumed", "unnamed_columns"]),
+        (one_column, {}, ["missing_columns"]),
+    ],
+)
+def test_odd_files_give_a_sensible_card(workspace: Workspace, make, data: dict, found: list[str]) -> None:
+    words = ["free", "win", "call", "now", "hello", "lunch", "meeting", "tomorrow", "prize", "text", "the", "cash"]
+    file = workspace.folder / "rows.csv"
+    file.write_bytes(make(words, random.Random(0)).encode("latin-1"))
+    project = json.dumps({"data": data, "eda": {"detect_languages": False}})
+    done = eda(workspace, "--data", str(file), project=project).expect()
+    names = {finding["name"] for finding in artifacts(workspace, done.run_id, ["findings"])["findings"]}
+    assert set(found) <= names
+    page = workspace.client(CARD.format(run=done.run_id))
+    assert "Scorecard" in page
+    assert "nan" not in page.lower().split()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--data", "nowhere.csv"], "nowhere.csv"),
+        (["--shards", "0"], "eda.shards"),
+    ],
+)
+def test_bad_arguments_give_a_message_and_no_traceback(
+    workspace: Workspace, arguments: list[str], expected: str
+) -> None:
+    done = eda(workspace, *arguments).expect(code=1)
+    assert expected in done.output
+    assert "resume --origin-run-id" in done.output
