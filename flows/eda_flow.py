@@ -47,7 +47,7 @@ class EdaFlow(BaseFlow):
         settings = self.settings()
         table, self.source = self.read_source(settings)
         self.quarantined, self.code_state = table_to_bytes(table.quarantined), lineage.code_state()
-        self.columns = list(table.frame.columns)
+        self.columns = table.names
         self.shard_names = []
         for number, shard in enumerate(shard_table(table, shards=settings.eda.shards)):
             # An artifact of its own, so that a task loads its shard and no other.
@@ -159,7 +159,7 @@ class EdaFlow(BaseFlow):
         from dlcycle.model.probe import probe_dataset
 
         wanted = [*settings.data.group_columns, settings.data.origin_column]
-        extra = {name: table.frame[name].set_axis(table.frame.index + 1) for name in wanted if name in table.frame}
+        extra = {name: table.column_by_row(name) for name in wanted if name in table.names}
         return probe_dataset(dataset, facts=table_from_bytes(self.facts), extra=extra, settings=settings)
 
     def gather(self, settings: "Project") -> "Evidence":

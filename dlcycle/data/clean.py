@@ -7,9 +7,10 @@ the rows say, not on their order.
 """
 
 import logging
+import sys
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from dlcycle.config import DataSection
 from dlcycle.data.labels import LabelGroup, group_labels, is_blank
 from dlcycle.data.messages import EXCERPT_CHARACTERS, finding, listed, quoted, shown
 from dlcycle.data.rawtable import RawTable
+from dlcycle.data.texts import Texts, text_ids, text_series
 from dlcycle.errors import DataError
 
 LEAST_ROWS = 10
@@ -96,7 +98,7 @@ def clean_table(table: RawTable, *, name: str, settings: DataSection, part_colum
     frame = state.rows.drop(columns=["text_id"]).reset_index(drop=True)
     reasons = removed["reason"].value_counts()
     report = {
-        "rows_read": len(table.frame) + len(table.quarantined),
+        "rows_read": len(table) + len(table.quarantined),
         "rows_kept": len(frame),
         "removed": {str(reason): int(count) for reason, count in reasons.items()},
         "label_variants": [
@@ -111,22 +113,6 @@ def clean_table(table: RawTable, *, name: str, settings: DataSection, part_colum
     }
     logger.info("%s: %d of %d rows kept", name, len(frame), report["rows_read"])
     return CleanTable(frame, removed, report)
-
-
-def text_key(text: str) -> str:
-    r"""Return what two texts have in common when they count as exact duplicates: NFC, white space collapsed.
-
-    Args:
-        text: Any text.
-
-    Returns:
-        The text for comparing.
-
-    Example:
-        >>> text_key("red\u00a0 shirt\n")
-        'red shirt'
-    """
-    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def label_counts(labels: pd.Series) -> dict[str, int]:
@@ -146,27 +132,31 @@ def _entered(table: RawTable, *, settings: DataSection, part_column: str | None)
     """Build the working frame: numbered rows with joined, normalised text, label and the configured columns."""
     extra = {"group": settings.group, "time": settings.time, "part": part_column}
     columns = {key: column for key, column in extra.items() if column is not None}
-    inputs = [_normalised(table.frame[column]) for column in settings.inputs]
-    texts = inputs[0] if len(inputs) == 1 else ["\n".join(filter(None, parts)) for parts in zip(*inputs, strict=True)]
-    rows = table.frame.index.to_numpy(dtype=np.int64) + 1
-    data: dict[str, Any] = {"row": rows, "line": np.asarray(table.lines, dtype=np.int64)}
-    strings = {"text": texts, "label": _normalised(table.frame[settings.target])}
-    strings |= {key: _normalised(table.frame[column]) for key, column in columns.items()}
-    data |= {key: pd.Series(values, dtype=object) for key, values in strings.items()}
-    data["text_id"] = pd.factorize(np.array([text_key(text) for text in texts], dtype=object))[0]
+    inputs = [_normalised(table.values(column)) for column in settings.inputs]
+    texts = text_series("\n".join(filter(None, parts)) for parts in zip(*inputs, strict=True))
+    data: dict[str, Any] = {"row": table.positions + 1, "line": table.lines, "text": texts}
+    named = {"label": settings.target, **columns}
+    data |= {key: _few(_normalised(table.values(column))) for key, column in named.items()}
+    data["text_id"] = text_ids(Texts(texts))
     return pd.DataFrame(data)
+
+
+def _few(values: Iterable[str]) -> pd.Series:
+    """A column of values that recur: each is one Python object, however many rows have it."""
+    return pd.Series(list(map(sys.intern, values)), dtype=object)
 
 
 def _normalise(value: str) -> str:
     return unicodedata.normalize("NFC", value).strip()
 
 
-def _normalised(values: pd.Series) -> list[str]:
-    return ["" if value is None else _normalise(value) for value in values]
+def _normalised(values: Iterable[str | None]) -> Iterator[str]:
+    return ("" if value is None else _normalise(value) for value in values)
 
 
 def _remove_missing(state: _Cleaning) -> None:
-    state.remove(state.rows["text"].map(is_blank), "missing_text", "no visible character")
+    blank = np.fromiter(map(is_blank, Texts(state.rows["text"])), bool, len(state.rows))
+    state.remove(blank, "missing_text", "no visible character")
     state.remove(state.rows["label"].map(is_blank), "missing_label", "no visible character")
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import itertools
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,7 @@ from dlcycle.data.read import read_table, table_from_frame
 from dlcycle.data.sample import generate_sample
 from dlcycle.data.source import open_source
 from dlcycle.data.split import split_table
+from dlcycle.data.texts import Texts
 
 _READING = {"source", "sample_rows", "sha256", "allowed_hosts", "max_megabytes", "format", "encoding", "delimiter"}
 """Keys of the `data` section that say how to get at the rows, not what becomes of them."""
@@ -125,20 +127,23 @@ def version_rows(table: RawTable, *, settings: Project, source: dict[str, Any]) 
 
 def schema_anomalies(table: RawTable, settings: Project) -> list[dict[str, Any]]:
     """Return what rows do against the frozen schema, as findings; languages are for EdaFlow to compare."""
-    from dlcycle.data.profile import describe_profile, profile_shard
+    from dlcycle.data.profile import describe_profile, merge_profiles, profile_shard
     from dlcycle.data.schema import check_schema
 
     assert settings.data_schema is not None
-    rows, data = (table.frame.index.to_numpy() + 1).tolist(), settings.data
+    data = settings.data
     roles = dict.fromkeys(data.inputs, "input") | {data.target: "target"}
-    state = profile_shard(
-        table.frame, rows=rows, lines=table.lines.tolist(), inputs=data.inputs, target=data.target, roles=roles
-    )
+    states = [
+        profile_shard(
+            frame, rows=frame.index + 1, lines=lines.tolist(), inputs=data.inputs, target=data.target, roles=roles
+        )
+        for frame, lines in table.chunks()
+    ]
     schema = settings.data_schema.model_dump() | {"languages": []}
     return [
         finding(f"schema_{anomaly['name']}", anomaly["message"], count=anomaly["count"])
         | {"severity": anomaly["severity"], "config": anomaly["config"]}
-        for anomaly in check_schema(schema, describe_profile(state, shards=1))
+        for anomaly in check_schema(schema, describe_profile(merge_profiles(states), shards=1))
     ]
 
 
@@ -173,14 +178,16 @@ def fingerprint(table: RawTable, frame: pd.DataFrame, *, settings: Project, remo
         "split": split.model_dump(mode="json"),
         "removed": removed["reason"].value_counts().to_dict(),
     }
-    missing = [None] * len(table.frame)
-    inputs = zip(*(table.frame[column] for column in data.inputs), strict=True)
-    others = [table.frame[name] if name else missing for name in (data.target, data.group, data.time, split.column)]
-    entered = [*zip(inputs, *others, strict=True), *([text] for text in table.quarantined["text"])]
+    inputs = zip(*map(table.values, data.inputs), strict=True)
+    others = [
+        table.values(name) if name else itertools.repeat(None, len(table))
+        for name in (data.target, data.group, data.time, split.column)
+    ]
+    entered = itertools.chain(zip(inputs, *others, strict=True), ([text] for text in table.quarantined["text"]))
     digest = hashlib.sha256(f"dlcycle dataset 1\n{_json(steps)}\n".encode())
     digest.update(_sorted_digests(entered))
     digest.update(b"assignment\n")
-    digest.update(_sorted_digests(zip(frame["text"], frame["label"], frame["part"], strict=True)))
+    digest.update(_sorted_digests(zip(Texts(frame["text"]), frame["label"], frame["part"], strict=True)))
     return digest.hexdigest()
 
 
@@ -193,13 +200,13 @@ def table_to_bytes(frame: pd.DataFrame) -> bytes:
     """Return a table as Parquet (zstd), texts exactly as they are: "", "NA" and None stay apart.
 
     Args:
-        frame: Columns of dtype object hold str or None, others numbers. The index is not kept.
+        frame: Columns of dtype object or str hold str or None, others numbers. The index is not kept.
 
     Returns:
         A Parquet file.
     """
     arrays = [
-        pa.array(frame[name].tolist(), pa.large_string()) if frame[name].dtype == object else pa.array(frame[name])
+        pa.array(frame[name], pa.large_string() if pd.api.types.is_string_dtype(frame[name].dtype) else None)
         for name in frame
     ]
     sink = io.BytesIO()

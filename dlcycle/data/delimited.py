@@ -8,10 +8,13 @@ is found by looking for whole records, with a known label, inside a cell.
 import csv
 import io
 import re
-import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from dlcycle.data.encoding import TextEncoding
 from dlcycle.data.messages import listed, shown
@@ -247,13 +250,16 @@ def _reject_merged(
     width = len(header)
     if not spanning or width < 2 or target not in builder.columns:
         return
-    labels = {label for index, label in enumerate(builder.columns[target]) if index not in spanning and label}
+    table = builder.table()
+    alone = np.ones(len(table), dtype=bool)
+    alone[list(spanning)] = False
+    labels = set(pc.unique(table.column(target).filter(pa.array(alone))).to_pylist()) - {None}
     place = list(header).index(target)
     medians: dict[str, float] = {}
     reasons: dict[int, str] = {}
     for index, last in spanning.items():
-        for name, column in builder.columns.items():
-            cell = column[index] or ""
+        for name in table.column_names:
+            cell = table.column(name)[index].as_py() or ""
             inner = re.split("\r\n|\r|\n", cell)
             parts = [line.split(delimiter) for line in inner]
             whole = sum(len(part) == width and part[place] in labels for part in parts)
@@ -263,7 +269,8 @@ def _reject_merged(
                 break
             if len(inner) > 20:
                 if name not in medians:
-                    medians[name] = statistics.median(len(value or "") for value in column)
+                    lengths = pc.fill_null(pc.utf8_length(table.column(name)), 0)
+                    medians[name] = float(np.median(lengths.to_numpy()))
                 if len(cell) > 10 * medians[name]:
                     builder.note("many_line_breaks", row=builder.positions[index] + 1)
     if reasons:

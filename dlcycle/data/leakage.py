@@ -1,14 +1,13 @@
 """The proof that no text of one part has an exact or near duplicate in another: a search of its own, from scratch."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from dlcycle.data.clean import text_key
 from dlcycle.data.duplicates import Integers, NearPairs, near_duplicate_pairs, no_pairs
 from dlcycle.data.stratify import TEST, TRAIN, VALIDATION
+from dlcycle.data.texts import text_ids
 
 
 def check_leakage(
@@ -26,9 +25,9 @@ def check_leakage(
         The report, plain data: `exact` texts and `near` pairs found in two parts (None if not searched), `checked` rows
         of validation and test, `passed` and `message`; and the near pairs that straddle, as positions in `texts`.
     """
-    digests = [hashlib.sha256(text_key(text).encode()).digest() for text in texts]
-    seen = [{d for d, part in zip(digests, parts, strict=True) if part == index} for index in range(3)]
-    exact = len(seen[TRAIN] & seen[VALIDATION]) + len((seen[TRAIN] | seen[VALIDATION]) & seen[TEST])
+    identities = text_ids(texts)
+    train, validation, test = (identities[parts == part] for part in (TRAIN, VALIDATION, TEST))
+    exact = len(np.intersect1d(train, validation)) + len(np.intersect1d(np.r_[train, validation], test))
     straddling = no_pairs()
     scope = "exact duplicate in another part; near duplicates were not searched, split.near_duplicates is off"
     if threshold is not None:

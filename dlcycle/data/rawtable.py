@@ -3,16 +3,18 @@
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from dlcycle.config import DataSection
 from dlcycle.data.header import check_header, unique_names
 from dlcycle.data.messages import EXAMPLES, finding, quoted, shown
+from dlcycle.data.texts import CHUNK
 from dlcycle.errors import DataError
 
 KEPT_CHARACTERS = 2000
@@ -42,9 +44,10 @@ MESSAGES = {
 class RawTable:
     """What a source holds, before cleaning."""
 
-    frame: pd.DataFrame
-    """Columns of str or None; the index is the 0-based position of the record in the source, with gaps where records
-    were set aside."""
+    table: pa.Table
+    """Columns of large_string; null where the source has nothing."""
+    positions: np.ndarray
+    """(n,) int64: 0-based position of each record in the source, with gaps where records were set aside."""
     lines: np.ndarray
     """(n,) int64: first physical line of each record, 1-based; the record number for Parquet."""
     quarantined: pd.DataFrame
@@ -52,6 +55,42 @@ class RawTable:
     characters)."""
     report: dict[str, Any]
     """How the source was read, as plain data, with `findings` of name, count, rows and message."""
+
+    @property
+    def names(self) -> list[str]:
+        """Columns."""
+        return list(self.table.column_names)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The whole table as Python objects, str or None, by position: for tables that are small."""
+        index = pd.Index(self.positions)
+        columns = zip(self.names, self.table.columns, strict=True)
+        return pd.DataFrame({name: pd.Series(c.to_pylist(), dtype=object, index=index) for name, c in columns})
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def chunks(self) -> Iterator[tuple[pd.DataFrame, np.ndarray]]:
+        """A few thousand rows at a time as `frame` has them, with their lines; an empty table is one chunk."""
+        for start in range(0, max(len(self), 1), CHUNK):
+            part = slice(start, start + CHUNK)
+            rows = replace(self, table=self.table[part], positions=self.positions[part], lines=self.lines[part])
+            yield rows.frame, rows.lines
+
+    def values(self, name: str) -> Iterator[str | None]:
+        """The values of a column, str or None, of which only a few thousand are Python objects at a time."""
+        return values_of(self.table.column(name))
+
+    def column_by_row(self, name: str) -> pd.Series:
+        """A column whose values recur, by record number from 1."""
+        return pd.Series(list(self.values(name)), index=self.positions + 1, dtype=object)
+
+
+def values_of(column: pa.ChunkedArray) -> Iterator[str | None]:
+    """Yield the values of an Arrow column, str or None."""
+    for start in range(0, len(column), CHUNK):
+        yield from column.slice(start, CHUNK).to_pylist()
 
 
 @dataclass
@@ -71,6 +110,8 @@ class TableBuilder:
         self.settings = settings.model_copy(update={"on_bad_rows": "quarantine"}) if lenient else settings
         self.lenient = lenient
         self.columns: dict[str, list[str | None]] = {}
+        """The records read last; those before are held by Arrow."""
+        self._chunks: list[pa.Table] = []
         self.lines = array("q")
         self.positions = array("q")
         self.records = 0
@@ -92,7 +133,8 @@ class TableBuilder:
 
     def add_column(self, column: str) -> None:
         """Add a column; records read before have no value there."""
-        self.columns[column] = [None] * len(self.lines)
+        held = sum(map(len, self._chunks))
+        self.columns[column] = [None] * (len(self.lines) - held)
 
     def add(self, values: Sequence[str | None], *, line: int, raw: str = "") -> bool:
         """Take a record with one value per column, in their order; tell whether it was good."""
@@ -112,6 +154,8 @@ class TableBuilder:
         self.records = row
         self.lines.append(line)
         self.positions.append(row - 1)
+        if len(self.lines) % CHUNK == 0:
+            self._hand_over()
         return True
 
     def reject(self, line: int, detail: str, raw: str, *, reason: Literal["bad_row", "too_long"] = "bad_row") -> None:
@@ -121,16 +165,28 @@ class TableBuilder:
 
     def reject_accepted(self, details: Mapping[int, str], *, delimiter: str) -> None:
         """Set records aside that were accepted before; `details` goes by index into the columns."""
+        table = self.table()
         for index, detail in sorted(details.items()):
-            raw = delimiter.join(column[index] or "" for column in self.columns.values())
+            raw = delimiter.join(column[index].as_py() or "" for column in table.columns)
             self._keep_rejected(self.positions[index] + 1, self.lines[index], "bad_row", detail, raw)
         good = [index not in details for index in range(len(self.lines))]
-        self.columns = {
-            name: [value for value, keep in zip(column, good, strict=True) if keep]
-            for name, column in self.columns.items()
-        }
+        self._chunks = [table.filter(pa.array(good))]
         self.lines = array("q", np.asarray(self.lines)[good].tolist())
         self.positions = array("q", np.asarray(self.positions)[good].tolist())
+
+    def table(self) -> pa.Table:
+        """Return the records accepted so far."""
+        self._hand_over()
+        empty = pa.table({name: pa.array([], pa.large_string()) for name in self.columns})
+        whole = pa.concat_tables([empty, *self._chunks], promote_options="default")
+        return whole.select(list(self.columns))
+
+    def _hand_over(self) -> None:
+        """Give the records read last to Arrow, which needs a third of the memory."""
+        if any(self.columns.values()):
+            arrays = {name: pa.array(values, pa.large_string()) for name, values in self.columns.items()}
+            self._chunks.append(pa.table(arrays))
+        self.columns = {name: [] for name in self.columns}
 
     def note(self, name: str, *, row: int | None = None, detail: str = "") -> None:
         """Notice something: in a row, in one more line (blank ones), or of the whole file, which `detail` describes."""
@@ -154,9 +210,8 @@ class TableBuilder:
             raise DataError(f"{self.name}: 0 rows; expected at least one row below the header")
         if self._rejected_count and (self.settings.on_bad_rows == "fail" or not self.lines):
             raise DataError(self._bad_rows())
-        index = pd.RangeIndex(len(self.lines)) if not self._rejected else pd.Index(np.array(self.positions, np.int64))
-        # A Series per column with dtype object keeps pandas from inferring its own string type.
-        frame = pd.DataFrame({name: pd.Series(c, dtype=object, index=index) for name, c in self.columns.items()})
+        if not self.columns:
+            raise DataError(f"{self.name}: no column has a name; expected a line of column names at the top")
         quarantined = pd.DataFrame(sorted(self._rejected), columns=["row", "line", "reason", "detail", "text"])
         quarantined = quarantined.astype(
             {"row": "int64", "line": "int64"} | dict.fromkeys(["reason", "detail", "text"], object)
@@ -174,7 +229,8 @@ class TableBuilder:
             "quarantined": self._rejected_count,
             "findings": [*findings, *noticed],
         }
-        return RawTable(frame, np.array(self.lines, dtype=np.int64), quarantined, facts)
+        positions, lines = np.array(self.positions, dtype=np.int64), np.array(self.lines, dtype=np.int64)
+        return RawTable(self.table(), positions, lines, quarantined, facts)
 
     def _length(self, values: Sequence[str | None]) -> int:
         """Return the length of the text to learn from, or of the label if that is longer."""

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dlcycle.config import SplitSection
-from dlcycle.data.clean import REMOVED_COLUMNS, label_counts, text_key
+from dlcycle.data.clean import REMOVED_COLUMNS, label_counts
 from dlcycle.data.duplicates import (
     Hashes,
     Integers,
@@ -26,6 +26,7 @@ from dlcycle.data.duplicates import (
 from dlcycle.data.leakage import check_leakage
 from dlcycle.data.messages import EXAMPLES, EXCERPT_CHARACTERS, finding, listed, quoted, shown
 from dlcycle.data.stratify import TEST, TRAIN, VALIDATION, stratify
+from dlcycle.data.texts import Texts, text_ids
 from dlcycle.data.times import parse_times
 from dlcycle.errors import DataError
 
@@ -83,13 +84,13 @@ def split_table(frame: pd.DataFrame, *, name: str, settings: SplitSection) -> Sp
             duplicates still straddle the parts.
     """
     threshold = settings.near_duplicates
-    near = no_pairs() if threshold is None else near_duplicate_pairs(frame["text"].tolist(), threshold=threshold)
-    exact = _equal_rows(frame["text"].map(text_key))
+    near = no_pairs() if threshold is None else near_duplicate_pairs(Texts(frame["text"]), threshold=threshold)
+    exact = _equal_rows(text_ids(Texts(frame["text"])))
     for attempt in range(1, _ROUNDS + 1):
         assignment = _assign(frame, np.concatenate([near.rows, exact]), name, settings)
         parts, kept = assignment.parts, np.flatnonzero(assignment.parts != _REMOVED)
         _require_parts(frame, parts, name, settings)
-        texts = frame["text"].iloc[kept].tolist()
+        texts = Texts(frame["text"].iloc[kept])
         leakage, late = check_leakage(texts, parts[kept], threshold=threshold, seed=attempt)
         if leakage["passed"]:
             break
@@ -163,7 +164,7 @@ def _united_groups(frame: pd.DataFrame, duplicates: Integers) -> tuple[Integers,
     return units, [finding("missing_group", message, rows=rows)] if rows else []
 
 
-def _equal_rows(values: pd.Series) -> Integers:
+def _equal_rows(values: pd.Series | Integers) -> Integers:
     """Return (P, 2) positions: each repeated value with its first occurrence."""
     codes = pd.factorize(values)[0]
     first = np.unique(codes, return_index=True)[1][codes]
@@ -174,7 +175,7 @@ def _equal_rows(values: pd.Series) -> Integers:
 def _content_hashes(frame: pd.DataFrame, seed: int) -> Hashes:
     digests = [
         hashlib.blake2b(f"{seed}\0{len(label)}\0{label}{text}".encode(), digest_size=8).digest()
-        for label, text in zip(frame["label"], frame["text"], strict=True)
+        for label, text in zip(frame["label"], Texts(frame["text"]), strict=True)
     ]
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
@@ -259,7 +260,9 @@ def _near_report(frame: pd.DataFrame, near: NearPairs, *, threshold: float | Non
     """Count near duplicates, with examples spread from the least to the most similar pair."""
     groups = duplicate_groups(len(frame), near.rows)
     sizes = np.bincount(groups)
-    texts, labels, numbers = frame["text"].tolist(), frame["label"].tolist(), frame["row"].tolist()
+    involved = np.unique(near.rows)
+    texts = dict(zip(involved.tolist(), Texts(frame["text"]).at(involved.tolist()), strict=True))
+    labels, numbers = frame["label"].tolist(), frame["row"].tolist()
     pairs = [sorted(pair, key=lambda index: (texts[index], labels[index])) for pair in near.rows.tolist()]
     order = sorted(range(len(pairs)), key=lambda k: (near.similarity[k], texts[pairs[k][0]], texts[pairs[k][1]]))
     picks = np.unique(np.linspace(0, len(order) - 1, min(EXAMPLES, len(order))).astype(int)).tolist() if order else []

@@ -1,5 +1,6 @@
 """Looking at all rows of a source, shard by shard: profile, languages and flaws of the texts, then merged."""
 
+import io
 import itertools
 import time
 from collections.abc import Sequence
@@ -7,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from dlcycle.config import Project
 from dlcycle.data.dataset import table_from_bytes, table_to_bytes
@@ -14,6 +17,7 @@ from dlcycle.data.header import needed_columns
 from dlcycle.data.language import describe_languages, detect_languages, language_state, merge_languages
 from dlcycle.data.profile import describe_profile, merge_profiles, profile_shard
 from dlcycle.data.rawtable import RawTable
+from dlcycle.data.texts import CHUNK
 from dlcycle.data.validity import describe_validity, merge_validity, scan_texts
 
 State = dict[str, Any]
@@ -27,16 +31,18 @@ def shard_table(table: RawTable, *, shards: int) -> list[bytes]:
         shards: Shards wanted; no shard is empty, so few rows give fewer.
 
     Returns:
-        A Parquet file for each shard: row (number), line, and the columns of the source under their place.
+        A Parquet file for each shard: position, line, and the columns of the source by their place.
     """
-    count = max(1, min(shards, len(table.frame)))
-    bounds = np.linspace(0, len(table.frame), count + 1).astype(int)
-    places = {name: f"column {place}" for place, name in enumerate(table.frame.columns)}
+    count = max(1, min(shards, len(table)))
+    bounds = np.linspace(0, len(table), count + 1).astype(int)
+    numbers = {"position": table.positions, "line": table.lines}
+    columns = {f"column {place}": column for place, column in enumerate(table.table.columns)}
+    whole = pa.table(numbers | columns)
     cut = []
     for start, end in itertools.pairwise(bounds.tolist()):
-        part = table.frame.iloc[start:end].rename(columns=places)
-        numbers = {"row": part.index.to_numpy(np.int64) + 1, "line": table.lines[start:end]}
-        cut.append(table_to_bytes(pd.DataFrame(numbers, index=part.index).join(part)))
+        sink = io.BytesIO()
+        pq.write_table(whole.slice(start, end - start), sink, compression="zstd", row_group_size=CHUNK)
+        cut.append(sink.getvalue())
     return cut
 
 
@@ -48,10 +54,10 @@ def join_shards(shards: Sequence[bytes], *, columns: Sequence[str], quarantined:
         columns: Columns of the source.
         quarantined: Rows that could not be read, as `table_to_bytes` wrote them.
     """
-    joined = pd.concat([table_from_bytes(shard) for shard in shards], ignore_index=True)
-    frame = joined.drop(columns=["row", "line"]).set_axis(pd.Index(joined["row"] - 1, name=None), axis=0)
-    frame.columns = pd.Index(columns)
-    return RawTable(frame, joined["line"].to_numpy(np.int64), table_from_bytes(quarantined), {})
+    whole = pa.concat_tables([pq.read_table(io.BytesIO(shard)) for shard in shards])
+    positions, lines = (whole.column(name).to_numpy() for name in ("position", "line"))
+    table = whole.drop_columns(["position", "line"]).rename_columns(list(columns))
+    return RawTable(table, positions, lines, table_from_bytes(quarantined), {})
 
 
 def column_roles(settings: Project) -> dict[str, str]:
@@ -68,7 +74,7 @@ def column_roles(settings: Project) -> dict[str, str]:
 
 
 def survey_shard(shard: bytes, *, columns: Sequence[str], settings: Project) -> State:
-    """Look at every row of a shard.
+    """Look at every row of a shard, a few thousand at a time.
 
     Args:
         shard: From `shard_table`.
@@ -79,33 +85,48 @@ def survey_shard(shard: bytes, *, columns: Sequence[str], settings: Project) -> 
         The state, plain data: profile, validity, languages (None when they are not detected), seconds of detection,
         and `facts`, a Parquet table with the row, words and language code of each row.
     """
-    table = table_from_bytes(shard)
-    rows, lines = table.pop("row").tolist(), table.pop("line").tolist()
-    table.columns = pd.Index(columns)
+    batches = pq.ParquetFile(io.BytesIO(shard)).iter_batches(batch_size=CHUNK)
+    return _merged([_survey_batch(batch, columns=columns, settings=settings) for batch in batches])
+
+
+def _survey_batch(batch: pa.RecordBatch, *, columns: Sequence[str], settings: Project) -> State:
+    rows, lines = (batch.column("position").to_numpy() + 1).tolist(), batch.column("line").to_pylist()
+    values = [batch.column(f"column {place}").to_pylist() for place in range(len(columns))]
+    table = pd.DataFrame({name: pd.Series(v, dtype=object) for name, v in zip(columns, values, strict=True)})
     data = settings.data
-    profile = profile_shard(
-        table, rows=rows, lines=lines, inputs=data.inputs, target=data.target, roles=column_roles(settings)
-    )
     present = [name for name in data.inputs if name in table]
-    texts = ["\n".join(filter(None, values)) for values in zip(*(table[name] for name in present), strict=True)]
-    texts = texts or [""] * len(table)
-    labels = table[data.target].tolist() if data.target in table else [None] * len(table)
-    seconds, codes, languages = 0.0, np.full(len(table), "", object), None
+    texts = ["\n".join(filter(None, parts)) for parts in zip(*(table[name] for name in present), strict=True)]
+    texts = texts or [""] * len(rows)
+    labels = table[data.target].tolist() if data.target in table else [None] * len(rows)
+    seconds, codes, languages = 0.0, [""] * len(rows), None
     if settings.eda.detect_languages and present:
         started = time.perf_counter()
         found = detect_languages(texts)
-        codes, seconds = found.codes, time.perf_counter() - started
-        languages = language_state(
-            codes.tolist(), found.probability.tolist(), rows=rows, lines=lines, labels=labels, texts=texts
-        )
+        codes, seconds = found.codes.tolist(), time.perf_counter() - started
+        probability = found.probability.tolist()
+        languages = language_state(codes, probability, rows=rows, lines=lines, labels=labels, texts=texts)
     facts = pd.DataFrame({"row": rows, "words": [len(text.split()) for text in texts]})
-    facts["language"] = pd.Series(codes, dtype=object)
+    roles = column_roles(settings)
     return {
-        "profile": profile,
+        "profile": profile_shard(table, rows=rows, lines=lines, inputs=data.inputs, target=data.target, roles=roles),
         "validity": scan_texts([text or None for text in texts], rows=rows, lines=lines, labels=labels),
         "languages": languages,
         "seconds": seconds,
-        "facts": table_to_bytes(facts),
+        "facts": table_to_bytes(facts.assign(language=pd.Series(codes, dtype=object))),
+    }
+
+
+def _merged(states: Sequence[State]) -> State:
+    detected = [state["languages"] for state in states if state["languages"] is not None]
+    facts = [pq.read_table(io.BytesIO(state["facts"])) for state in states]
+    sink = io.BytesIO()
+    pq.write_table(pa.concat_tables(facts).sort_by("row"), sink, compression="zstd")
+    return {
+        "profile": merge_profiles([state["profile"] for state in states]),
+        "validity": merge_validity([state["validity"] for state in states]),
+        "languages": merge_languages(detected) if detected else None,
+        "seconds": sum(state["seconds"] for state in states),
+        "facts": sink.getvalue(),
     }
 
 
@@ -120,18 +141,19 @@ def merge_surveys(states: Sequence[State], *, settings: Project) -> dict[str, An
         profile, validity and languages as they are described in their modules, and `facts`, one Parquet table in the
         order of the rows.
     """
-    profile = describe_profile(merge_profiles([state["profile"] for state in states]), shards=len(states))
-    detected = [state["languages"] for state in states if state["languages"] is not None]
-    reason = "eda.detect_languages is false" if not settings.eda.detect_languages else "No text column was found"
-    seconds = sum(state["seconds"] for state in states)
-    facts = pd.concat([table_from_bytes(state["facts"]) for state in states]).sort_values("row", ignore_index=True)
+    merged = _merged(states)
+    profile = describe_profile(merged["profile"], shards=len(states))
+    languages: dict[str, Any] = {"reason": "No text column was found"}
+    if not settings.eda.detect_languages:
+        languages = {"reason": "eda.detect_languages is false"}
+    elif merged["languages"] is not None:
+        expected = settings.data.languages
+        languages = describe_languages(merged["languages"], expected=expected, seconds=merged["seconds"])
     return {
         "profile": profile,
-        "validity": describe_validity(merge_validity([state["validity"] for state in states]), profile["rows"]),
-        "languages": describe_languages(merge_languages(detected), expected=settings.data.languages, seconds=seconds)
-        if detected
-        else {"reason": reason},
-        "facts": table_to_bytes(facts),
+        "validity": describe_validity(merged["validity"], profile["rows"]),
+        "languages": languages,
+        "facts": merged["facts"],
     }
 
 

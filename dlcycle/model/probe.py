@@ -15,6 +15,7 @@ from dlcycle.data.labels import class_indices
 from dlcycle.data.messages import EXCERPT_CHARACTERS
 from dlcycle.data.personal import mask_personal
 from dlcycle.data.representation import over_time, split_tests
+from dlcycle.data.texts import Texts
 from dlcycle.errors import DataError, TrainingError
 from dlcycle.model.crossfit import out_of_fold_probabilities, sample_rows
 from dlcycle.model.learning_curve import learning_curve
@@ -36,7 +37,9 @@ def probe_dataset(
         Plain data: label_errors, learning_curve, split_tests, over_time, groups, group_tests, origin_tests,
         associations; `{"reason": ...}` in the place of what could not be measured.
     """
-    frame = dataset.frame.merge(facts, on="row", how="left", validate="one_to_one")
+    places = pd.Index(facts["row"]).get_indexer(dataset.frame["row"])
+    frame = dataset.frame.assign(**{name: facts[name].to_numpy()[places] for name in ("words", "language")})
+    texts = Texts(frame["text"])
     labels = frame["label"].tolist()
     languages = None if (frame["language"] == "").all() else frame["language"].tolist()
     values = {name: [_shown(value) for value in column.reindex(frame["row"])] for name, column in extra.items()}
@@ -45,9 +48,7 @@ def probe_dataset(
     tested = frame[["part", "label", "words", *(["language"] if languages else [])]]
     return {
         "label_errors": _label_errors(frame, folds=settings.eda.folds, seed=seed),
-        "learning_curve": learning_curve(
-            frame["text"].tolist(), labels, groups=frame["unit"].to_numpy(np.int64), seed=seed
-        ),
+        "learning_curve": learning_curve(texts, labels, groups=frame["unit"].to_numpy(np.int64), seed=seed),
         "split_tests": split_tests(tested, seed=seed),
         "over_time": _over_time(frame, settings, name=dataset.source["uri"], seed=seed),
         "groups": group_rates(groups, labels) if groups else {"reason": "data.group_columns names no column"},
@@ -60,7 +61,7 @@ def probe_dataset(
 def _label_errors(frame: pd.DataFrame, *, folds: int, seed: int) -> dict[str, Any]:
     """Judge the labels of all rows, or of a sample that the evidence names."""
     names = sorted(set(frame["label"]))
-    chosen = sample_rows(frame["text"].tolist(), class_indices(frame["label"], names=names), seed=seed)
+    chosen = sample_rows(Texts(frame["text"]), class_indices(frame["label"], names=names), seed=seed)
     part = frame.iloc[np.sort(chosen)]
     texts, units = part["text"].tolist(), part["unit"].to_numpy(np.int64)
     try:

@@ -2,21 +2,23 @@ import unicodedata
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlcycle.config import DataSection
-from dlcycle.data.clean import LEAST_ROWS, REMOVED_COLUMNS, clean_table, text_key
+from dlcycle.data.clean import LEAST_ROWS, REMOVED_COLUMNS, clean_table
 from dlcycle.data.rawtable import RawTable
+from dlcycle.data.texts import text_key
 from dlcycle.errors import DataError
 
 GOOD = [(f"text number {i}", "ab"[i % 2]) for i in range(LEAST_ROWS)]
 
 
 def raw(rows, *, bad=(), columns=("description", "category")):
-    frame = pd.DataFrame({name: pd.Series([row[i] for row in rows], dtype=object) for i, name in enumerate(columns)})
-    frame.index = pd.Index([i for i in range(len(rows) + len(bad)) if i + 1 not in bad], dtype="int64")
+    table = pa.table({name: pa.array([row[i] for row in rows], pa.large_string()) for i, name in enumerate(columns)})
+    positions = np.array([i for i in range(len(rows) + len(bad)) if i + 1 not in bad], dtype=np.int64)
     quarantined = pd.DataFrame(
         {
             "row": np.array(list(bad), dtype=np.int64),
@@ -26,7 +28,7 @@ def raw(rows, *, bad=(), columns=("description", "category")):
             "text": pd.Series(["broken"] * len(bad), dtype=object),
         }
     )
-    return RawTable(frame, frame.index.to_numpy() + 2, quarantined, {})
+    return RawTable(table, positions, positions + 2, quarantined, {})
 
 
 def clean(rows, *, bad=(), columns=("description", "category"), part_column=None, **options):
@@ -42,7 +44,7 @@ def test_clean_rows_stay_as_they_are():
     table = clean(GOOD)
     assert table.frame[["text", "label"]].values.tolist() == [list(row) for row in GOOD]
     assert table.frame["row"].tolist() == list(range(1, 11)) and table.frame["line"].tolist() == list(range(2, 12))
-    assert [str(kind) for kind in table.frame.dtypes] == ["int64", "int64", "object", "object"]
+    assert [str(kind) for kind in table.frame.dtypes] == ["int64", "int64", "str", "object"]
     assert list(table.removed.columns) == REMOVED_COLUMNS and table.removed.empty
     assert table.report["removed"] == {} and table.report["findings"] == []
 

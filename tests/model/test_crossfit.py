@@ -34,7 +34,8 @@ def test_scores_are_those_of_the_pipeline_fitted_on_the_other_rows(classes: int)
     scores = fold_scores(count_words(texts), truth, fitted, ~fitted, classes_count=classes, penalty=1.0, seed=3)
     pipeline = make_pipeline(TfidfVectorizer(sublinear_tf=True, min_df=2), LinearSVC(C=1.0, random_state=3))
     expected = pipeline.fit(texts[30:], truth[30:]).decision_function(texts[:30])
-    np.testing.assert_allclose(scores if classes > 2 else scores[:, 1], expected, atol=1e-9)
+    # The solver stops at a tolerance of 1e-4, and its sums run in another order.
+    np.testing.assert_allclose(scores if classes > 2 else scores[:, 1], expected, atol=1e-4)
 
 
 def test_probabilities_are_calibrated_and_right() -> None:
@@ -53,7 +54,7 @@ def test_a_row_does_not_learn_from_itself_nor_from_its_unit() -> None:
     """Labels drawn at random can be foreseen only by one who has seen them; the control splits the units."""
     rng = np.random.default_rng(0)
     texts = [
-        f"{unit} " * 3 + copy for unit in (f"name{k}" for k in range(200)) for copy in "one two three four".split()
+        f"{unit} " * 3 + copy for unit in (f"name{k}" for k in range(200)) for copy in ["one", "two", "three", "four"]
     ]
     classes, groups = np.repeat(rng.integers(0, 2, 200), 4), np.repeat(np.arange(200), 4)
     options = {"classes_count": 2}

@@ -19,12 +19,12 @@ def measured_from(error: np.ndarray, *, rows: int = 1000, seed: int = 0) -> _Mea
 
 
 def make_texts(rows: int, *, wrong: float = 0.0) -> tuple[list[str], list[str]]:
-    """Two classes with 400 words of their own, so that there is always more to learn."""
+    """Two classes with words of their own, few of them frequent (Zipf), so that there is always more to learn."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, rows)
-    words = rng.integers(0, 400, (rows, 3))
+    words = np.minimum(rng.zipf(1.15, (rows, 3)), 5000)
     texts = [
-        " ".join(f"{'ab'[k]}{w}" for w in own) + f" n{rng.integers(0, 900)}"
+        " ".join(f"{'ab'[k]}{w}" for w in own) + f" both{rng.integers(0, 50)}"
         for k, own in zip(labels, words, strict=True)
     ]
     stated = np.where(rng.random(rows) < wrong, rng.integers(0, 2, rows), labels)
@@ -97,7 +97,7 @@ def test_the_curve_of_real_decisions() -> None:
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     points = found["points"]
     assert points[0]["rows"] == 60 and points[-1]["rows"] == 480 and len(points) == 6
-    assert points[-1]["value"] > points[0]["value"] + 0.05
+    assert 1 - points[-1]["value"] < 0.6 * (1 - points[0]["value"])
     assert all(p["low"] <= p["value"] <= p["high"] for p in points + found["forecast"])
     assert found["more"] == 300 and found["forecast"][-1]["rows"] == 900
     order = np.random.default_rng(2).permutation(600)
@@ -114,7 +114,7 @@ def test_labels_without_meaning_buy_nothing() -> None:
 def test_units_are_not_decided_by_a_model_that_learnt_from_them() -> None:
     """Each text is there four times under a label drawn at random: only a leak could foresee it."""
     rng = np.random.default_rng(0)
-    texts = [f"name{k} name{k} {copy}" for k in range(200) for copy in "one two three four".split()]
+    texts = [f"name{k} name{k} {copy}" for k in range(200) for copy in ["one", "two", "three", "four"]]
     labels = np.repeat(rng.choice(["red", "blue"], 200), 4).tolist()
     united = learning_curve(texts, labels, groups=np.repeat(np.arange(200), 4))["points"][-1]["value"]
     leaked = learning_curve(texts, labels, groups=np.arange(800))["points"][-1]["value"]
