@@ -176,6 +176,7 @@ class EdaFlow(BaseFlow):
             cleaning=self.cleaning,
             split=self.split,
             removed=self.removed["counts"],
+            examples=self.removed["examples"],
             measured=self.measured,
             unusable=self.unusable,
             missing_columns=missing_columns(settings, self.columns),

@@ -164,6 +164,12 @@ def _records(lines: _Lines, delimiter: str, builder: TableBuilder) -> Iterator[l
         except csv.Error as error:
             if "unexpected end" in str(error):
                 opened = lines.first + _open_quote("".join(lines.record), delimiter)
+                if builder.lenient:
+                    what = (
+                        f"the quote that opens in line {opened:,} is never closed, so the rest of the file is one cell"
+                    )
+                    builder.reject(lines.first, what, "".join(lines.record)[:KEPT_CHARACTERS])
+                    return
                 raise DataError(
                     f"{builder.name}: line {opened:,}: the quote that opens here is never closed, so the rest of the "
                     f"file is one cell: {shown(lines.record[opened - lines.first].rstrip())}. Close it, or double it "

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlcycle.data.fairness import imbalance
+from dlcycle.data.personal import mask_personal
 from dlcycle.data.pillars import Evidence, check_pillars
 from dlcycle.data.quality import describe_quality, list_findings, sort_findings
 from dlcycle.data.recommend import recommend_settings
@@ -41,25 +42,35 @@ def judge_data(evidence: Evidence) -> Judgement:
     if settings.data_schema is not None:
         findings += check_schema(settings.data_schema.model_dump(), evidence.profile, languages=languages)
     labels = evidence.cleaning.get("labels")
+    quality = describe_quality(
+        pillars,
+        usable=not evidence.unusable,
+        kept=int(evidence.cleaning.get("rows_kept", 0)),
+        rows=evidence.rows,
+        evidence=_figures(evidence),
+    )
     return Judgement(
         profile={
             **evidence.profile,
             "associations": evidence.measured.get("associations", []),
             "source": dict(evidence.source),
         },
-        quality=describe_quality(
-            pillars,
-            usable=not evidence.unusable,
-            kept=int(evidence.cleaning.get("rows_kept", 0)),
-            rows=evidence.rows,
-            evidence=_figures(evidence),
-        ),
-        findings=sort_findings(findings),
+        quality=_masked(quality),
+        findings=_masked(sort_findings(findings)),
         recommended=recommend_settings(
             evidence.profile, settings=settings, imbalance=imbalance(labels) if labels else None
         ),
         schema=infer_schema(evidence.profile, languages=languages),
     )
+
+
+def _masked(value: Any, key: str = "") -> Any:
+    """Mask personal data in every text of a row, whatever module it comes from."""
+    if isinstance(value, Mapping):
+        return {name: _masked(inner, name) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_masked(inner, key) for inner in value]
+    return mask_personal(value) if isinstance(value, str) and key in ("text", "texts") else value
 
 
 def _figures(evidence: Evidence) -> dict[str, Any]:

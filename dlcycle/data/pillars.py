@@ -28,7 +28,11 @@ _LIMITS = {
     "repeated": (0.001, 0.05),
 }
 """Shares of the rows from which a flaw of the texts is to be watched, and from which it is bad."""
-_READ_AS_WARNING = {"encoding_assumed", "undecodable_bytes", "repeated_columns", "mojibake", "many_line_breaks"}
+_WARNED_OF = {
+    *("encoding_assumed", "undecodable_bytes", "repeated_columns", "mojibake", "many_line_breaks"),
+    *("class_absent", "leaks"),
+}
+"""Findings of reading, cleaning and splitting that are more than a note."""
 _SENSITIVE = ("card number", "Aadhaar", "IBAN")
 _REMOVED_BY = {
     "missing": "Rows without text are removed",
@@ -53,6 +57,8 @@ class Evidence:
     split: Mapping[str, Any] = field(default_factory=dict)
     removed: Mapping[str, int] = field(default_factory=dict)
     """Rows removed for each reason."""
+    examples: Sequence[Mapping[str, Any]] = ()
+    """Rows removed, a few for each reason: row, line, reason, detail, text, label."""
     measured: Mapping[str, Any] = field(default_factory=dict)
     """learning_curve, label_errors, split_tests, over_time, groups, group_tests and origin_tests; or reasons."""
     unusable: str = ""
@@ -236,7 +242,7 @@ def _conflicts(evidence: Evidence) -> Check:
     cleaning, removed = evidence.cleaning, evidence.removed.get("conflicting_label", 0)
     rows = cleaning["conflict_rows"]
     examples = [
-        {"row": conflict["rows"][0], "line": 0, "text": conflict["text"], "label": " / ".join(conflict["labels"])}
+        {"row": conflict["rows"][0], "line": None, "text": conflict["text"], "label": " / ".join(conflict["labels"])}
         for conflict in cleaning["conflicts"]
     ]
     return Check(
@@ -356,7 +362,7 @@ def _uniqueness(evidence: Evidence) -> Iterator[Check]:
         yield _unknown("near_duplicates", "Near duplicates", "split.near_duplicates switches the search off")
         return
     examples = [
-        {"row": row, "line": 0, "text": text, "label": label}
+        {"row": row, "line": None, "text": text, "label": label}
         for example in near["examples"]
         for row, text, label in zip(example["rows"], example["texts"], example["labels"], strict=True)
     ]
@@ -423,13 +429,17 @@ def _validity(evidence: Evidence) -> Iterator[Check]:
         if bad_rows
         else "Every row could be read",
         bad_rows,
-        tuple(evidence.measured.get("bad_rows", ())),
+        tuple(dict(example) for example in evidence.examples if example["reason"] in ("bad_row", "too_long")),
         cleaning="They were set aside" if bad_rows else "",
         decision="Correct them, or have training set them aside too" if bad_rows and strict else "",
         config='[data]\non_bad_rows = "quarantine"' if bad_rows and strict else "",
     )
-    for finding in evidence.source["findings"]:
-        warn = finding["name"] in _READ_AS_WARNING
+    for finding in [
+        *evidence.source["findings"],
+        *evidence.cleaning.get("findings", ()),
+        *evidence.split.get("findings", ()),
+    ]:
+        warn = finding["name"] in _WARNED_OF
         yield Check(
             finding["name"],
             finding["name"].replace("_", " ").capitalize(),
@@ -437,6 +447,7 @@ def _validity(evidence: Evidence) -> Iterator[Check]:
             f"{finding['count']:,}" if finding["count"] else "whole file",
             finding["message"],
             finding["count"],
+            tuple({"row": row, "line": None, "text": "", "label": ""} for row in finding["rows"]),
             noted=True,
         )
     yield from _flaws(evidence)

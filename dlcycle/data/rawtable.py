@@ -99,7 +99,13 @@ class _Noticed:
 
     count: int = 0
     rows: list[int] = field(default_factory=list)
+    columns: dict[str, None] = field(default_factory=dict)
     detail: str = ""
+
+
+def _message(name: str, seen: _Noticed) -> str:
+    where = f" (in {quoted(seen.columns)})" if seen.columns else ""
+    return MESSAGES[name] + where + (f": {seen.detail}" if seen.detail else "")
 
 
 class TableBuilder:
@@ -144,13 +150,13 @@ class TableBuilder:
             self.reject(line, detail, raw or max((value or "" for value in values), key=len), reason="too_long")
             return False
         row = self.records + 1
-        for column, value in zip(self.columns.values(), values, strict=True):
+        for (name, column), value in zip(self.columns.items(), values, strict=True):
             if value is None or value == "":
                 column.append(None)
             elif value.isascii() and value.isprintable():
                 column.append(value)
             else:
-                column.append(self._inspected(value, row))
+                column.append(self._inspected(value, row, name))
         self.records = row
         self.lines.append(line)
         self.positions.append(row - 1)
@@ -188,13 +194,15 @@ class TableBuilder:
             self._chunks.append(pa.table(arrays))
         self.columns = {name: [] for name in self.columns}
 
-    def note(self, name: str, *, row: int | None = None, detail: str = "") -> None:
+    def note(self, name: str, *, row: int | None = None, column: str = "", detail: str = "") -> None:
         """Notice something: in a row, in one more line (blank ones), or of the whole file, which `detail` describes."""
         noticed = self._noticed.setdefault(name, _Noticed())
         noticed.detail = detail
         noticed.count += not detail
         if row is not None and len(noticed.rows) < EXAMPLES:
             noticed.rows.append(row)
+        if column:
+            noticed.columns[column] = None
 
     def finish(self, report: Mapping[str, Any], *, findings: Iterable[dict[str, Any]] = ()) -> RawTable:
         """Return the table.
@@ -208,7 +216,8 @@ class TableBuilder:
         """
         if not self.records:
             raise DataError(f"{self.name}: 0 rows; expected at least one row below the header")
-        if self._rejected_count and (self.settings.on_bad_rows == "fail" or not self.lines):
+        unusable = self.settings.on_bad_rows == "fail" or not self.columns or not (self.lines or self.lenient)
+        if self._rejected_count and unusable:
             raise DataError(self._bad_rows())
         if not self.columns:
             raise DataError(f"{self.name}: no column has a name; expected a line of column names at the top")
@@ -217,9 +226,7 @@ class TableBuilder:
             {"row": "int64", "line": "int64"} | dict.fromkeys(["reason", "detail", "text"], object)
         )
         noticed = [
-            finding(
-                name, MESSAGES[name] + (f": {seen.detail}" if seen.detail else ""), rows=seen.rows, count=seen.count
-            )
+            finding(name, _message(name, seen), rows=seen.rows, count=seen.count)
             for name, seen in self._noticed.items()
         ]
         facts = {
@@ -259,12 +266,12 @@ class TableBuilder:
         counts = f"{self._rejected_count:,} of {self.records:,} rows cannot be used"
         return "\n".join([f"{self.name}: {counts}:", *rows, cure])
 
-    def _inspected(self, value: str, row: int) -> str:
+    def _inspected(self, value: str, row: int, column: str) -> str:
         """Replace what no text may hold, and notice what looks wrong."""
         for name, pattern in (("control_characters", _CONTROLS), ("lone_surrogates", _SURROGATES)):
             value, count = pattern.subn("\ufffd", value)
             if count:
-                self.note(name, row=row)
+                self.note(name, row=row, column=column)
         if not value.isascii() and MOJIBAKE.search(value):
-            self.note("mojibake", row=row)
+            self.note("mojibake", row=row, column=column)
         return value

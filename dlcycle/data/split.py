@@ -90,8 +90,9 @@ def split_table(frame: pd.DataFrame, *, name: str, settings: SplitSection) -> Sp
         assignment = _assign(frame, np.concatenate([near.rows, exact]), name, settings)
         parts, kept = assignment.parts, np.flatnonzero(assignment.parts != _REMOVED)
         _require_parts(frame, parts, name, settings)
-        texts = Texts(frame["text"].iloc[kept])
-        leakage, late = check_leakage(texts, parts[kept], threshold=threshold, seed=attempt)
+        # Without a copy of all texts where none is left out, which is the rule.
+        rows = frame if len(kept) == len(frame) else frame.iloc[kept]
+        leakage, late = check_leakage(Texts(rows["text"]), parts[kept], threshold=threshold, seed=attempt)
         if leakage["passed"]:
             break
         # the first search misses a pair at the threshold once in thousands; the pairs found now join their units
@@ -100,7 +101,7 @@ def split_table(frame: pd.DataFrame, *, name: str, settings: SplitSection) -> Sp
         )
     else:
         raise DataError(f"{name}: the split leaks. {leakage['message']} Raise split.near_duplicates, or split by group")
-    rows = frame.iloc[kept].reset_index(drop=True)
+    rows = rows.reset_index(drop=True)
     rows["part"] = pd.Series(np.array(PARTS, dtype=object)[parts[kept]], dtype=object)
     rows["unit"] = assignment.units[kept]
     report = {

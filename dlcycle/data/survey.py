@@ -85,7 +85,9 @@ def survey_shard(shard: bytes, *, columns: Sequence[str], settings: Project) -> 
         The state, plain data: profile, validity, languages (None when they are not detected), seconds of detection,
         and `facts`, a Parquet table with the row, words and language code of each row.
     """
-    batches = pq.ParquetFile(io.BytesIO(shard)).iter_batches(batch_size=CHUNK)
+    file = pq.ParquetFile(io.BytesIO(shard))
+    nothing = pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
+    batches = file.iter_batches(batch_size=CHUNK) if file.metadata.num_rows else [nothing]
     return _merged([_survey_batch(batch, columns=columns, settings=settings) for batch in batches])
 
 

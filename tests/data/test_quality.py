@@ -1,13 +1,16 @@
 """Grades, findings and recommendations: made evidence in, expected judgement out."""
 
+import json
+import pathlib
 from typing import Any
 
 import pytest
+from bad_files import BAD
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dlcycle.config import Project
-from dlcycle.data.dataset import version_rows
+from dlcycle.data.dataset import read_rows, removed_summary, table_to_bytes, version_rows
 from dlcycle.data.judge import Judgement, judge_data
 from dlcycle.data.pillars import Evidence
 from dlcycle.data.quality import PILLARS, SEVERITIES, Check, Grade, list_findings, overall_grade, pillar_grade
@@ -15,7 +18,7 @@ from dlcycle.data.read import table_from_frame
 from dlcycle.data.recommend import apply_recommended
 from dlcycle.data.sample import generate_sample
 from dlcycle.data.survey import join_shards, merge_surveys, missing_columns, shard_table, survey_shard
-from dlcycle.errors import DataError
+from dlcycle.errors import DataError, SourceError
 from dlcycle.project_file import parse_project, validate_project
 
 CALM = {
@@ -26,20 +29,19 @@ CALM = {
 }
 
 
-def judge(frame: Any, *, shards: int = 1, measured: dict[str, Any] | None = None, **project: Any) -> Judgement:
-    """Judge rows as EdaFlow does, without language detection and with given measurements."""
+def judge(source: Any, *, shards: int = 1, measured: dict[str, Any] | None = None, **project: Any) -> Judgement:
+    """Judge rows of a frame or a file as EdaFlow does, without language detection and with given measurements."""
     project["eda"] = {"detect_languages": False} | project.get("eda", {})
     settings = Project.model_validate(project)
-    table = table_from_frame(frame, settings=settings.data, lenient=True)
-    columns = list(table.frame)
+    if isinstance(source, pathlib.Path):
+        table, _ = read_rows(settings, uri=str(source), lenient=True)
+    else:
+        table = table_from_frame(source, settings=settings.data, lenient=True)
+    columns = table.names
     states = [survey_shard(s, columns=columns, settings=settings) for s in shard_table(table, shards=shards)]
     merged = merge_surveys(states, settings=settings)
-    source = {
-        "uri": "rows",
-        "records": table.report["records"],
-        "findings": table.report["findings"],
-        "columns": columns,
-    }
+    about = {key: table.report[key] for key in ("records", "findings")}
+    source = {"uri": "rows", "columns": columns, **about}
     facts: dict[str, Any] = {"missing_columns": missing_columns(settings, columns)}
     try:
         dataset = version_rows(table, settings=settings, source=source) if not facts["missing_columns"] else None
@@ -47,9 +49,12 @@ def judge(frame: Any, *, shards: int = 1, measured: dict[str, Any] | None = None
         dataset, facts["unusable"] = None, str(failure)
     if dataset is None:
         facts.setdefault("unusable", "columns are missing")
+        removed = table.quarantined.assign(label="")
     else:
-        facts |= {"cleaning": dataset.cleaning, "split": dataset.split}
-        facts |= {"removed": dataset.removed["reason"].value_counts().to_dict(), "measured": measured or CALM}
+        facts |= {"cleaning": dataset.cleaning, "split": dataset.split, "measured": measured or CALM}
+        removed = dataset.removed
+    summary = removed_summary(removed)
+    facts |= {"removed": summary["counts"], "examples": summary["examples"]}
     described = {key: merged[key] for key in ("profile", "validity", "languages")}
     return judge_data(Evidence(settings=settings, source=source, **described, **facts))
 
@@ -113,8 +118,6 @@ def test_shards_come_back_as_they_were() -> None:
     frame = generate_sample(101).rename(columns={"category": "row", "description": "line"})
     settings = Project.model_validate({"data": {"inputs": ["line"], "target": "row"}})
     table = table_from_frame(frame, settings=settings.data)
-    from dlcycle.data.dataset import table_to_bytes
-
     for shards in (1, 3, 500):
         cut = shard_table(table, shards=shards)
         assert len(cut) == min(shards, 101)
@@ -212,3 +215,34 @@ def test_the_recommended_length_covers_99_percent_of_the_texts() -> None:
     words = frame["description"].dropna().str.split().str.len()
     assert (words <= value).mean() >= 0.99
     assert (words <= value / 4).mean() < 0.99
+
+
+UNREADABLE = {"empty", "header only", "nothing in a gzip", "binary", "web page", "no JSON"}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_training_refuses_is_a_finding_here(tmp_path: pathlib.Path, case: str) -> None:
+    content, sections, _ = BAD[case]
+    file = tmp_path / "data.csv"
+    file.write_bytes(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
+    if case in UNREADABLE:
+        with pytest.raises((DataError, SourceError), match=str(file)):
+            judge(file, **sections)
+        return
+    judged = judge(file, **sections)
+    serious = [finding for finding in judged.findings if finding["severity"] != "note"]
+    assert {finding["name"] for finding in serious} - {"licence_unknown", "origin_unknown"}
+    for finding in serious:
+        if finding["name"] == "bad_rows":
+            assert all(example["row"] and example["line"] for example in finding["examples"])
+            assert finding["examples"]
+
+
+def test_personal_data_is_masked_wherever_rows_are_shown(tmp_path: pathlib.Path) -> None:
+    mail = "someone@example.org"
+    lines = [f"write to {mail} about item number {i % 87} of the long list,{'ab'[i % 2]}" for i in range(90)]
+    file = tmp_path / "data.csv"
+    file.write_text("description,category\n" + "\n".join([*lines, f"broken {mail}"]))
+    judged = judge(file)
+    assert {"personal_e_mail", "bad_rows", "conflicting_labels"} <= names(judged)
+    assert mail not in json.dumps([judged.quality, judged.findings, judged.profile, judged.schema])
