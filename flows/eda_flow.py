@@ -119,6 +119,7 @@ class EdaFlow(BaseFlow):
 
     def settings(self) -> "Project":
         """Return the typed project: the project file with --data and --shards in their places."""
+        from dlcycle.data.recommend import split_as_recommended
         from dlcycle.project_file import validate_project
 
         raw = self.project.to_dict()
@@ -126,7 +127,7 @@ class EdaFlow(BaseFlow):
             raw["data"]["source"] = self.data
         if self.shards is not None:
             raw["eda"]["shards"] = self.shards
-        return validate_project(raw)
+        return split_as_recommended(validate_project(raw))
 
     def read_source(self, settings: "Project") -> "tuple[RawTable, dict[str, Any]]":
         """Read what can be read of the source; return the rows and where they come from."""

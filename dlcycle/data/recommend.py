@@ -64,8 +64,7 @@ def apply_recommended(settings: Project, recommended: Mapping[str, Any]) -> tupl
         recommended: As `recommend_settings` returns it.
 
     Returns:
-        The project, and the settings that were used, by key. `split.method` is never changed: the dataset version that
-        comes with the recommendation has been split already.
+        The project, and the settings that were used, by key.
     """
     used: dict[str, Any] = {}
     candidates = []
@@ -81,7 +80,20 @@ def apply_recommended(settings: Project, recommended: Mapping[str, Any]) -> tupl
     if advice and "train.class_weights" not in settings.given:
         used["train.class_weights"] = advice["value"]
         update["train"] = settings.train.model_copy(update={"class_weights": advice["value"]})
+    advice = recommended.get("split.method")
+    if advice and "split.method" not in settings.given:
+        used["split.method"] = advice["value"]
+        update["split"] = settings.split.model_copy(update={"method": advice["value"]})
     return settings.model_copy(update=update), used
+
+
+def split_as_recommended(settings: Project) -> Project:
+    """Split as the columns of the project ask for, where its file does not say how."""
+    if "split.method" in settings.given:
+        return settings
+    return settings.model_copy(
+        update={"split": settings.split.model_copy(update={"method": _split_method(settings)[0]})}
+    )
 
 
 def _advice(value: Any, reason: str, config: str) -> dict[str, Any]:
@@ -96,7 +108,7 @@ def _vocabulary(profile: Mapping[str, Any]) -> int:
 
 
 def _split_method(settings: Project) -> tuple[str, str]:
-    if settings.split.method != "stratified":
+    if "split.method" in settings.given or settings.split.column:
         return settings.split.method, "The project file asks for it"
     if settings.data.time:
         return "time", f"{shown(settings.data.time)} gives the time of each row, and a model is used on later rows"

@@ -15,7 +15,7 @@ from dlcycle.data.judge import Judgement, judge_data
 from dlcycle.data.pillars import Evidence
 from dlcycle.data.quality import PILLARS, SEVERITIES, Check, Grade, list_findings, overall_grade, pillar_grade
 from dlcycle.data.read import table_from_frame
-from dlcycle.data.recommend import apply_recommended
+from dlcycle.data.recommend import apply_recommended, split_as_recommended
 from dlcycle.data.sample import generate_sample
 from dlcycle.data.survey import join_shards, merge_surveys, missing_columns, shard_table, survey_shard
 from dlcycle.errors import DataError, SourceError
@@ -200,12 +200,11 @@ def test_recommendations_fill_only_what_the_project_file_leaves_open() -> None:
     followed, used = apply_recommended(silent, advice)
     assert [spec.max_tokens for spec in followed.model.candidates] == [96, 96]
     assert followed.train.class_weights == "balanced"
-    assert followed.split == silent.split
-    assert set(used) == {"model.max_tokens", "model.vocabulary", "train.class_weights"}
-    text = (
-        '[train]\nclass_weights = "none"\n[[model.candidates]]\narchitecture = "bag"\nmax_tokens = 10\nvocabulary = 50'
-    )
-    told = validate_project(parse_project(text))
+    assert followed.split.method == "time"
+    assert set(used) == set(advice)
+    sections = ['[split]\nmethod = "stratified"', '[train]\nclass_weights = "none"']
+    sections.append('[[model.candidates]]\narchitecture = "bag"\nmax_tokens = 10\nvocabulary = 50')
+    told = validate_project(parse_project("\n".join(sections)))
     assert apply_recommended(told, advice) == (told, {})
 
 
@@ -246,3 +245,17 @@ def test_personal_data_is_masked_wherever_rows_are_shown(tmp_path: pathlib.Path)
     judged = judge(file)
     assert {"personal_e_mail", "bad_rows", "conflicting_labels"} <= names(judged)
     assert mail not in json.dumps([judged.quality, judged.findings, judged.profile, judged.schema])
+
+
+@pytest.mark.parametrize(
+    ("text", "method"),
+    [
+        ("", "stratified"),
+        ('[data]\ntime = "sold"', "time"),
+        ('[data]\ngroup = "shop"', "group"),
+        ('[data]\ntime = "sold"\n[split]\nmethod = "stratified"', "stratified"),
+        ('[split]\nmethod = "column"\ncolumn = "part"', "column"),
+    ],
+)
+def test_the_split_follows_the_columns_unless_the_project_file_says_how(text: str, method: str) -> None:
+    assert split_as_recommended(validate_project(parse_project(text))).split.method == method
