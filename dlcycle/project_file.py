@@ -153,6 +153,8 @@ def _describe(error: Any) -> str:
     match error["type"]:
         case "extra_forbidden":
             nearest = difflib.get_close_matches(path, list(_key_paths(Project)), n=1, cutoff=0.5)
+            if error["loc"][-1] == "schema":
+                return f"{path}: unknown key; schema belongs above the first section of the file"
             hint = f"; did you mean {nearest[0]}?" if nearest else f"; known here: {', '.join(_siblings(error['loc']))}"
             return f"{path}: unknown key{hint}"
         case "missing":

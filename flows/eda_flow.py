@@ -16,7 +16,7 @@ from dlcycle.flowkit.base import BaseFlow
 if TYPE_CHECKING:
     from dlcycle.config import Project
     from dlcycle.data.dataset import Dataset
-    from dlcycle.data.pillars import Evidence
+    from dlcycle.data.quality.evidence import Evidence
     from dlcycle.data.rawtable import RawTable
 
 
@@ -44,6 +44,8 @@ class EdaFlow(BaseFlow):
         from dlcycle.data.survey import shard_table
 
         self.started = time.time()
+        if self.write_schema:
+            summary.check_output(self.write_schema, option="--write-schema")
         settings = self.settings()
         table, self.source = self.read_source(settings)
         self.quarantined, self.code_state = table_to_bytes(table.quarantined), lineage.code_state()
@@ -96,7 +98,7 @@ class EdaFlow(BaseFlow):
     @step
     def judge(self):
         """Grade the data, rank the findings, recommend settings, infer the schema and check the frozen one."""
-        from dlcycle.data.judge import judge_data
+        from dlcycle.data.quality.judge import judge_data
 
         settings = self.settings()
         judged = judge_data(self.gather(settings))
@@ -165,7 +167,7 @@ class EdaFlow(BaseFlow):
 
     def gather(self, settings: "Project") -> "Evidence":
         """Return all that is known about the data when it is judged."""
-        from dlcycle.data.pillars import Evidence
+        from dlcycle.data.quality.evidence import Evidence
         from dlcycle.data.survey import missing_columns
 
         return Evidence(

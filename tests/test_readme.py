@@ -6,9 +6,12 @@ import subprocess
 import sys
 
 import pytest
-from flow_runner import ROOT, Finished, Workspace
+from flow_runner import EDA_FLOW, ROOT, Finished, Workspace
+
+from dlcycle.config import Project
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+QUICK = "[eda]\ndetect_languages = false\n"
 
 
 def blocks(language: str) -> list[str]:
@@ -22,24 +25,54 @@ def commands() -> list[str]:
     return [line for line in lines if line.startswith("python ")]
 
 
+def section(title: str) -> str:
+    """Text of the README under a heading."""
+    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
+
+
+def rows(section_title: str) -> list[list[str]]:
+    """What stands in backticks in the first cell of each row of a section's table."""
+    cells = re.findall(r"^\| (`.*?) \|", section(section_title), flags=re.MULTILINE)
+    return [re.findall(r"`(.*?)`", cell) for cell in cells]
+
+
+def tickets(*queues: str) -> str:
+    """Rows for the README's project file."""
+    lines = [
+        f'"{queue} {i}","the {queue} number {i} fails when used {i * 7} times",{queue}'
+        for i in range(40)
+        for queue in queues
+    ]
+    return "\n".join(["subject,body,queue", *lines])
+
+
 @pytest.mark.slow
 def test_the_commands_work_in_their_order(tmp_path: pathlib.Path) -> None:
     workspace = Workspace(tmp_path)
     (tmp_path / "flows").symlink_to(ROOT / "flows")
-    (tmp_path / "tickets.toml").write_text(blocks("toml")[0] + "[plan.costs]\nerror = 1.0\n[train]\nepochs = 1\n")
-    rows = [
-        f'"{kind} {i}","the {kind} number {i} fails when used {i * 7} times",{kind}\n'
-        for i in range(40)
-        for kind in ("printer", "phone")
-    ]
-    (tmp_path / "tickets.csv").write_text("subject,body,queue\n" + "".join(rows))
+    project = blocks("toml")[0] + f"[plan.costs]\nerror = 1.0\n[train]\nepochs = 1\n{QUICK}"
+    (tmp_path / "tickets.toml").write_text(project)
+    (tmp_path / "tickets.csv").write_text(tickets("printer", "phone"))
     run_id = ""
     for command in commands():
         arguments = command.replace("RUN_ID", run_id).split()[1:]
-        extra = ["--epochs", "1"] if arguments[-1] == "run" else []
-        done: Finished = workspace.call(*arguments, *extra).expect()
+        if arguments[1:] == ["run"]:
+            small = ["--config-value", "project", f"[data]\nsample_rows = 300\nmerge_label_variants = true\n{QUICK}"]
+            arguments = [arguments[0], *small, "run"] if "eda" in arguments[0] else [*arguments, "--epochs", "1"]
+        done: Finished = workspace.call(*arguments).expect()
         run_id = done.run_id if "run-id" in done.output else run_id
-    assert len(commands()) == 5
+    assert len(commands()) == 10
+    # The schema goes back into the project file as the README says, and speaks up at what it does not know.
+    line = next(text for text in re.findall(r"`(.*?)`", section("Look at your data")) if text.startswith("schema ="))
+    (tmp_path / "tickets.toml").write_text(f"{line}\n{project}")
+    (tmp_path / "tickets.csv").write_text(tickets("printer", "phone", "router"))
+    again = workspace.call("flows/eda_flow.py", "--config", "project", "tickets.toml", "run").expect()
+    code = f"""
+from metaflow import Run, namespace
+namespace(None)
+print([finding["message"] for finding in Run("EdaFlow/{again.run_id}").data.findings if finding["name"] == "new_value"])
+"""
+    assert "router" in workspace.client(code)
 
 
 @pytest.mark.slow
@@ -63,22 +96,46 @@ def test_make_demo_ends_with_the_result_and_the_commands_to_go_on(tmp_path: path
 @pytest.mark.slow
 def test_reading_results(tmp_path: pathlib.Path) -> None:
     workspace = Workspace(tmp_path)
-    done = workspace.run("--epochs", "1").expect()
-    code = blocks("python")[0].replace("RUN_ID", done.run_id)
-    found = workspace.call(
-        "-c", "from metaflow import namespace; namespace(None)\n" + code + "\nprint(model.labels)"
-    ).expect()
+    project = f"[data]\nsample_rows = 400\nmerge_label_variants = true\n{QUICK}"
+    looked = workspace.run(project=project, flow=EDA_FLOW).expect()
+    done = workspace.run("--epochs", "1", "--eda-run", f"EdaFlow/{looked.run_id}", project=project).expect()
+    train, eda = blocks("python")[:2]
+    code = train.replace("RUN_ID", done.run_id) + eda.replace("RUN_ID", looked.run_id)
+    before, of_eda = section("Read results").split("Of EdaFlow:")
+    names = [re.findall(r"`(\w+)`", text) for text in (before.split("Of TrainFlow:")[1], of_eda)]
+    assert {"metrics", "model"} <= set(names[0])
+    assert {"quality", "findings", "schema"} <= set(names[1])
+    code += f"\nprint(model.labels, [name for name in {names[0]} if name not in run.data])"
+    code += f"\nprint([name for name in {names[1]} if name not in data])"
+    found = workspace.call("-c", "from metaflow import namespace; namespace(None)\n" + code).expect()
     assert "Household" in found.output
+    assert "Fit to learn from" in found.output
+    assert found.output.splitlines()[-2].endswith("[]")
+    assert found.output.splitlines()[-1] == "[]"
 
 
 def test_the_file_map_names_files_that_exist() -> None:
-    named = re.findall(r"^\| (`.*?) \|", README, flags=re.MULTILINE)
+    named = rows("Where things are")
     assert len(named) >= 10
-    for cell in named:
+    for paths in named:
         folder = ROOT
-        for path in re.findall(r"`(.*?)`", cell):
+        for path in paths:
             folder = ROOT / path if "/" in path else folder.parent / path
             assert folder.exists(), path
+
+
+def test_the_keys_that_are_named_exist() -> None:
+    known = Project().model_dump()
+    named = rows("Look at your data")
+    assert len(named) >= 6
+    for keys in named:
+        parts, _, key = keys[0].strip("[]").partition(".")
+        assert parts in known
+        for name in [key, *keys[1:]] if key else []:
+            assert name in known[parts], name
+    assert set(re.findall(r"`(\w+)`", section("Look at your data").split("| `[eda]` |")[1].split("|")[0])) <= set(
+        known["eda"]
+    )
 
 
 def test_make_targets_that_are_named_exist() -> None:

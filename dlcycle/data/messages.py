@@ -31,6 +31,15 @@ def listed(items: Iterable[str]) -> str:
     return ", ".join(items[:EXAMPLES]) + more
 
 
+def several(count: int, one: str, many: str = "") -> str:
+    """Return a number with its noun.
+
+    >>> several(1, "row"), several(1200, "row"), several(2, "class", "classes")
+    ('1 row', '1,200 rows', '2 classes')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def quoted(values: Iterable[str]) -> str:
     """Return values from data as a list for a message."""
     return listed(map(shown, values))

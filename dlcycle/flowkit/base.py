@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from dlcycle.config import Project
 
 
-SAMPLE_PROJECT = {"data": {"merge_label_variants": True}}
+SAMPLE_PROJECT = {
+    "data": {"merge_label_variants": True, "licence": "none needed: invented", "origin": "the generator of dlcycle"}
+}
 """The project when no file is given: the bundled sample, whose misspelt labels are merged."""
 
 

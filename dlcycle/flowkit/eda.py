@@ -57,6 +57,12 @@ def read_version(pathspec: str, settings: "Project") -> "Dataset":
             f"--eda-run: the project file would make other rows of the data than {pathspec} looked at: "
             f"{'; '.join(differing)}. Run eda_flow.py again with these settings, or take them back"
         )
+    bad = sum(found.removed["counts"].get(reason, 0) for reason in ("bad_row", "too_long"))
+    if bad and settings.data.on_bad_rows == "fail":
+        raise DataError(
+            f'--eda-run: {bad:,} rows of {pathspec} could not be read, and data.on_bad_rows is "fail": correct them, '
+            'or set data.on_bad_rows = "quarantine" and run eda_flow.py again'
+        )
     removed = table_from_bytes(found.removed["parquet"])
     rows = table_from_bytes(found.rows)
     return Dataset(rows, removed, found.source, found.cleaning, found.split, found.data_fingerprint)

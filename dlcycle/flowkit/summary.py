@@ -66,16 +66,30 @@ def describe_data(flow: Any) -> str:
     """Return the lines that end a look at data: grade, verdict, pillars, open decisions, the next commands."""
     quality, findings = flow.quality, flow.findings
     lines = ["", f"Grade {quality['grade']}: {quality['verdict']['sentence']}"]
-    lines += [f"  {pillar['name']:<19} {pillar['grade']}  {pillar['summary']}" for pillar in quality["pillars"]]
+    lines += [f"  {p['grade']}  {p['name']:<18} {' '.join(p['summary'].split())}" for p in quality["pillars"]]
     decisions = [finding for finding in findings if finding["decision"]]
     if decisions:
         lines += ["", f"Decisions to take, the first {min(3, len(decisions))} of {len(decisions)}:"]
         lines += [f"  {finding['title']}: {finding['decision']}" for finding in decisions[:3]]
-    lines += ["", f"The card:                  {flow_command()} card view {current.run_id}/judge"]
+    config = "" if flow.project["project"]["name"] == "sample" else " --config project FILE"
+    lines += ["", f"The card:            {flow_command()} card view {current.run_id}/judge"]
     if flow.data_fingerprint:
-        lines.append(f"Train on this data:        train_flow.py run --eda-run {current.flow_name}/{current.run_id}")
-    lines.append(f"Freeze what columns hold:  {flow_command()} run --write-schema FILE")
+        train = flow_command().replace("eda_flow", "train_flow")
+        lines.append(f"Train on this data:  {train}{config} run --eda-run {current.flow_name}/{current.run_id}")
+    if not flow.write_schema:
+        lines.append(f"Freeze its schema:   {flow_command()}{config} run --write-schema schema.toml")
     return "\n".join(lines)
+
+
+def check_output(path: str, *, option: str) -> None:
+    """Refuse, before any work is done, a file that cannot be written in the end.
+
+    Raises:
+        ConfigError: its folder does not exist; the message names the option.
+    """
+    folder = Path(path).expanduser().absolute().parent
+    if not folder.is_dir():
+        raise ConfigError(f"{option}: the folder {folder} does not exist; make it, or name a file elsewhere")
 
 
 def write_output(path: str, text: str, *, option: str) -> str:

@@ -68,7 +68,7 @@ def test_the_final_card_says_it_all_in_order() -> None:
         "9,017 distinct texts in 4 classes",
         "Grade, A to F B good · 6 of 6 pillars judged · weak: Consistency, Uniqueness",
         "Rows fit to learn from 9,015 87.0 % of 10,361 rows read",
-        "Classes 4 smallest 1,686 rows · largest 2.4 times as many",
+        "Classes 4 smallest 1,467 rows · largest 2.4 times as many",
         "Languages 3 English 94.6 % · 359 rows in an unexpected one · 201 rows undecided",
         "Decisions to take",
         '✕ critical Labels that look wrong 189 rows, 1.8 % The threshold is 1 % of the rows. '

@@ -1,55 +1,84 @@
-"""A whole run on a hostile file: what it holds reaches the card as text, and does nothing there."""
+"""Whole runs on a hostile file: what it holds reaches the cards as text, and does nothing there."""
 
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import browser
 import card_data
 import pytest
-from flow_runner import Workspace
+from flow_runner import EDA_FLOW, FLOW, Workspace
 from test_hostile_cards import look, ran
 
 LABELS = ["<script>label('ran')</script>", "[x](javascript:alert(1))", "$x^2$ \u202eevil", "nan"]
+TEXT, TARGET, GROUP, ORIGIN = (
+    '<img src=x onerror="alert(1)">',
+    "NaN",
+    "</td><script>alert(2)</script>",
+    "{{origin}} `x`",
+)
+
+
+def write_file(path: Path, attacks: list[str]) -> None:
+    """Write a file whose texts, labels, other values and column names attack those who show them."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([TEXT, TARGET, GROUP, ORIGIN])
+        for number in range(240):
+            attack = attacks[number % len(attacks)].replace("\x00", "")
+            text = f"{attack} word{number % 4} inf {number}"
+            writer.writerow([text, LABELS[number % 4], attacks[number % 3], LABELS[number % 2]])
+
+
+def hostile_project(attacks: list[str]) -> dict[str, Any]:
+    """Return a project whose every free text attacks too."""
+    data = {"inputs": [TEXT], "target": TARGET, "group_columns": [GROUP], "origin_column": ORIGIN}
+    return {
+        "project": {"name": "hostile", "title": attacks[0], "owner": attacks[1]},
+        "plan": {"problem": attacks[2], "criteria": [{"metric": "f1", "label": LABELS[0], "at_least": 1.0}]},
+        "data": data | {"licence": attacks[3], "origin": attacks[4]},
+        "split": {"near_duplicates": None},
+        "train": {"epochs": 1},
+        "schema": {"columns": {attacks[5]: {"required": True}, TARGET: {"domain": [attacks[6]]}}},
+    }
 
 
 @pytest.mark.slow
-def test_a_hostile_file_trains_and_its_card_is_safe(tab: browser.Page, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("flow", "name", "steps"),
+    [(FLOW, "TrainFlow", ["train", "evaluate"]), (EDA_FLOW, "EdaFlow", ["judge"])],
+    ids=["train", "eda"],
+)
+def test_a_hostile_file_runs_and_its_cards_are_safe(flow: Path, name: str, steps: list[str], tmp_path: Path) -> None:
+    browser.chromium()
     with browser.listener() as (address, knocks):
         attacks = card_data.attacks(address)
-        text, target = '<img src=x onerror="alert(1)">', "NaN"
-        with (tmp_path / "hostile.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow([text, target])
-            for number in range(240):
-                attack = attacks[number % len(attacks)].replace("\x00", "")
-                writer.writerow([f"{attack} word{number % 4} inf {number}", LABELS[number % 4]])
-        project = {
-            "project": {"name": "hostile", "title": attacks[0], "owner": attacks[1]},
-            "plan": {"problem": attacks[2], "criteria": [{"metric": "f1", "label": LABELS[0], "at_least": 1.0}]},
-            "data": {"inputs": [text], "target": target},
-            "split": {"near_duplicates": None},
-            "train": {"epochs": 1},
-        }
+        write_file(tmp_path / "hostile.csv", attacks)
         workspace = Workspace(tmp_path)
-        done = workspace.run("--data", "hostile.csv", project=json.dumps(project)).expect()
+        project = json.dumps(hostile_project(attacks))
+        done = workspace.run("--data", "hostile.csv", project=project, flow=flow).expect()
         code = f"""
 from metaflow import Run, namespace
 from metaflow.cards import get_cards
 namespace(None)
-for step in ("train", "evaluate"):
-    card = get_cards(Run("TrainFlow/{done.run_id}")[step].task)[0].get()
+for step in {steps}:
+    card = get_cards(Run("{name}/{done.run_id}")[step].task)[0].get()
     open(step + ".html", "w", encoding="utf-8").write(card)
 """
         workspace.client(code)
-        for step in ("train", "evaluate"):
-            look(tab, (tmp_path / f"{step}.html").read_text(encoding="utf-8"), tmp_path)
-            assert not ran(tab)
-            assert not tab.happened("Page.javascriptDialogOpening")
-            assert not tab.requests()
-            shown = tab.evaluate("document.querySelector('main').innerText")
-            assert "could not be drawn" not in shown
-            assert attacks[0][:40] in shown
+        with browser.tab(tmp_path) as tab:
+            for step in steps:
+                look(tab, (tmp_path / f"{step}.html").read_text(encoding="utf-8"), tmp_path)
+                assert not ran(tab)
+                assert not tab.happened("Page.javascriptDialogOpening")
+                assert not tab.requests()
+                shown = tab.evaluate("document.querySelector('main').innerText")
+                assert "could not be drawn" not in shown
+                assert attacks[0][:40] in shown
         assert not knocks
         assert LABELS[0] in shown
         assert len(shown) > 3_000
+        if name == "EdaFlow":
+            for value in (TEXT, GROUP, ORIGIN, LABELS[1], attacks[3][:40], attacks[4][:40], attacks[5][:40]):
+                assert value in shown

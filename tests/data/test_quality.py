@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from dlcycle.config import Project
 from dlcycle.data.dataset import read_rows, removed_summary, table_to_bytes, version_rows
-from dlcycle.data.judge import Judgement, judge_data
-from dlcycle.data.pillars import Evidence
-from dlcycle.data.quality import PILLARS, SEVERITIES, Check, Grade, list_findings, overall_grade, pillar_grade
+from dlcycle.data.quality.evidence import Evidence
+from dlcycle.data.quality.grades import PILLARS, SEVERITIES, Check, Grade, list_findings, overall_grade, pillar_grade
+from dlcycle.data.quality.judge import Judgement, judge_data
 from dlcycle.data.read import table_from_frame
 from dlcycle.data.recommend import apply_recommended, split_as_recommended
 from dlcycle.data.sample import generate_sample

@@ -1,4 +1,4 @@
-"""A project elsewhere builds on TrainFlow, and both travel to machines that have no dlcycle."""
+"""A project elsewhere builds on the flows, and all of it travels to machines that have no dlcycle."""
 
 import pathlib
 import re
@@ -23,6 +23,21 @@ if __name__ == "__main__":
     ShopFlow()
 """
 
+EDA_SUBCLASS = """
+from metaflow import Config
+from dlcycle.flowkit.base import read_project
+from dlcycle.flows.eda_flow import EdaFlow
+
+class ShopEdaFlow(EdaFlow):
+    project = Config("project", default="shop.toml", parser=read_project)
+
+    def probe(self, dataset, table, settings):
+        return {"learning_curve": {"reason": f"the shop has no more than {len(dataset.frame)} rows"}}
+
+if __name__ == "__main__":
+    ShopEdaFlow()
+"""
+
 NETWORK = """
 import torch
 
@@ -44,19 +59,26 @@ sample_rows = 200
 merge_label_variants = true
 [train]
 epochs = 1
+[eda]
+detect_languages = false
 """
 
 SHIPPED = [
     "dlcycle/__init__.py",
     "dlcycle/config.py",
     "dlcycle/data/read.py",
+    "dlcycle/data/survey.py",
     "dlcycle/flowkit/base.py",
+    "dlcycle/flowkit/eda.py",
+    "dlcycle/flows/eda_flow.py",
     "dlcycle/flows/train_flow.py",
     "dlcycle/insight/evaluate.py",
+    "dlcycle/model/probe.py",
     "dlcycle/model/text.py",
     "dlcycle/plan/criteria.py",
     "dlcycle/train/fit.py",
     "metaflow_extensions/dlcycle/plugins/cards/dlcycle_cards/__init__.py",
+    "metaflow_extensions/dlcycle/plugins/cards/dlcycle_cards/eda.py",
     "metaflow_extensions/dlcycle/plugins/cards/dlcycle_cards/page.py",
     "metaflow_extensions/dlcycle/plugins/cards/dlcycle_cards/style.css",
 ]
@@ -79,7 +101,8 @@ def regular_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(params=["editable", "regular"])
 def project(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Workspace:
     """A project in its own folder, with dlcycle installed in one of two ways."""
-    for name, content in {"shop_flow.py": SUBCLASS, "shop_network.py": NETWORK, "shop.toml": PROJECT}.items():
+    files = {"shop_flow.py": SUBCLASS, "shop_eda_flow.py": EDA_SUBCLASS}
+    for name, content in (files | {"shop_network.py": NETWORK, "shop.toml": PROJECT}).items():
         (tmp_path / name).write_text(content)
     if request.param == "editable":
         return Workspace(tmp_path)
@@ -107,6 +130,22 @@ print(len(get_cards(run["evaluate"].task, type="dlcycle_train")[0].get()) > 50_0
 
 
 @pytest.mark.slow
+def test_a_subclass_looks_at_data_with_its_own_project_and_hook(project: Workspace) -> None:
+    done = project.call("shop_eda_flow.py", "run").expect()
+    code = f"""
+from metaflow import Run, namespace
+from metaflow.cards import get_cards
+namespace(None)
+run = Run("ShopEdaFlow/{done.run_id}")
+rows = run.data.profile["rows"] - run.data.removed["total"]
+print(run.data.quality["evidence"]["learning_curve"] == {{"reason": f"the shop has no more than {{rows}} rows"}})
+print(run.data.lineage["settings"]["project"]["name"], "project:shop" in run.system_tags)
+print(f"the shop has no more than {{rows}} rows" in get_cards(run["judge"].task, type="dlcycle_eda")[0].get())
+"""
+    assert project.client(code).splitlines() == ["True", "shop True", "True"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("flow", ["shipped", "subclass"])
 def test_the_code_package_runs_where_dlcycle_is_not_installed(
     project: Workspace, bare_python: str, tmp_path: pathlib.Path, flow: str
@@ -129,7 +168,7 @@ def test_the_code_package_runs_where_dlcycle_is_not_installed(
         "-c", "import dlcycle, metaflow.plugins as p; print(dlcycle.__file__, [c.type for c in p.CARDS])"
     )
     assert str(pod) in where.output
-    assert "dlcycle_train" in where.output
+    assert {"dlcycle_train", "dlcycle_eda"} <= set(re.findall(r"\w+", where.output))
     # What a pod does: take the Config's value from the package, then run one step of a run that was begun elsewhere.
     config = ["--config-value", "project", "kv.project"]
     remote.call(main, "--quiet", *config, "init", "--run-id", "7", "--task-id", "1", cwd=pod).expect()

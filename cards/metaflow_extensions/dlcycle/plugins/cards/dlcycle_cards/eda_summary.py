@@ -100,7 +100,8 @@ def _rows_tile(run: Mapping[str, Any]) -> Html:
 
 def _classes_tile(run: Mapping[str, Any]) -> Html:
     classes = records(at(run, "profile", "classes"))
-    sizes = [rows for rows in (finite(item.get("rows")) for item in classes) if rows]
+    cleaned = mapping(cleaning_of(run).get("labels")).values()
+    sizes = [rows for rows in map(finite, cleaned or [item.get("rows") for item in classes]) if rows]
     if not sizes:
         reason = at(run, "profile", "reason") or ("no row has a label" if classes else NOT_RECORDED)
         return tile("Classes", NOT_MEASURED, data(reason, 200))

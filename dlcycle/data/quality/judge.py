@@ -6,8 +6,14 @@ from typing import Any
 
 from dlcycle.data.fairness import imbalance
 from dlcycle.data.personal import mask_personal
-from dlcycle.data.pillars import Evidence, check_pillars
-from dlcycle.data.quality import describe_quality, list_findings, sort_findings
+from dlcycle.data.quality.balance import check_fairness
+from dlcycle.data.quality.comprehensiveness import check_comprehensiveness
+from dlcycle.data.quality.consistency import check_consistency
+from dlcycle.data.quality.evidence import Evidence
+from dlcycle.data.quality.grades import PILLARS, Check, describe_quality, list_findings, sort_findings
+from dlcycle.data.quality.representativeness import check_representativeness
+from dlcycle.data.quality.soundness import check_validity
+from dlcycle.data.quality.uniqueness import check_uniqueness
 from dlcycle.data.recommend import recommend_settings
 from dlcycle.data.schema import check_schema, infer_schema
 
@@ -62,6 +68,26 @@ def judge_data(evidence: Evidence) -> Judgement:
         ),
         schema=infer_schema(evidence.profile, languages=languages),
     )
+
+
+def check_pillars(evidence: Evidence) -> dict[str, list[Check]]:
+    """Ask all questions.
+
+    Args:
+        evidence: What is known about the data set.
+
+    Returns:
+        The checks of each pillar.
+    """
+    checks = (
+        check_representativeness,
+        check_consistency,
+        check_comprehensiveness,
+        check_uniqueness,
+        check_fairness,
+        check_validity,
+    )
+    return {name: list(check(evidence)) for name, check in zip(PILLARS, checks, strict=True)}
 
 
 def _masked(value: Any, key: str = "") -> Any:

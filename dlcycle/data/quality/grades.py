@@ -182,7 +182,7 @@ def _pillar(name: str, checks: Sequence[Check]) -> dict[str, Any]:
 def _summary(checks: Sequence[Check], flawed: Sequence[Check]) -> str:
     worst = sorted(flawed, key=lambda check: (check.status != "bad", -check.count))
     if worst:
-        more = f", and {len(worst) - 1} more" if len(worst) > 1 else ""
+        more = f"; not good either: {', '.join(check.title for check in worst[1:])}" if len(worst) > 1 else ""
         return f"{worst[0].message}{more}"
     unknown = [check for check in checks if check.status == "unknown"]
     if len(unknown) == len(checks):
