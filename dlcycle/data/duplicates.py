@@ -21,6 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import rensa
 from numpy.typing import NDArray
 from scipy import sparse
@@ -33,6 +35,8 @@ MISSED = 1e-3
 BUCKET = 64
 _CHUNK_TEXTS = 20_000
 _CHUNK_SHINGLES = 4_000_000
+_CHUNK_SIGNATURES = 1_000
+"""Texts whose signatures are taken from rensa at once: it gives lists, which must stay small to be fast."""
 
 Integers = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
@@ -55,24 +59,23 @@ def no_pairs() -> NearPairs:
 
 @dataclass(frozen=True)
 class _Shingles:
-    """Sets of hashed word triples, one after the other."""
+    """Hashed word triples of the texts, one text after the other."""
 
-    values: Integers
-    """Hashes, ascending and distinct within each text."""
+    values: Hashes
+    """Hashes of 63 bits."""
     offsets: Integers
-    """(n + 1,) where each text's set begins."""
-
-    @property
-    def sizes(self) -> Integers:
-        return np.diff(self.offsets)
+    """(n + 1,) where each text's triples begin."""
 
 
 class _Separators(dict[int, str | None]):
-    """Table for str.translate, filled as characters come: punctuation to a space, format characters to nothing."""
+    """Table for str.translate, filled as characters come.
+
+    Punctuation and white space become a space, format characters nothing.
+    """
 
     def __missing__(self, code: int) -> str | None:
         category = unicodedata.category(chr(code))
-        self[code] = " " if category[0] == "P" else None if category == "Cf" else chr(code)
+        self[code] = " " if category[0] == "P" or chr(code).isspace() else None if category == "Cf" else chr(code)
         return self[code]
 
 
@@ -101,17 +104,18 @@ def near_duplicate_pairs(texts: Sequence[str], *, threshold: float, seed: int = 
         return NearPairs(np.empty((0, 2), np.int64), np.empty(0))
     shingles = _shingles(texts)
     bands = _bands(shingles, rows_per_band=_rows_per_band(threshold), seed=seed)
-    # int64 columns without a bound: scipy compares sorted indices only, it allocates nothing of that width
-    ones = np.ones(len(shingles.values), np.int8)
-    sets = sparse.csr_array((ones, shingles.values, shingles.offsets), shape=(len(texts), sys.maxsize))
-    content = np.add.reduceat(_mixed(shingles.values.view(np.uint64)), shingles.offsets[:-1])
+    shared = np.zeros(len(texts), bool)
+    for band in bands:
+        shared[_shared(band)] = True
+    sets, content = _sets(shingles, np.flatnonzero(shared))
+    sizes = np.diff(sets.indptr)
     seen, rows, similarity = np.empty(0, np.int64), [np.empty((0, 2), np.int64)], [np.empty(0)]
     groups = np.arange(len(texts))
     for band in range(len(bands)):
         keys = _candidates(bands[band], bands[(band + 1) % len(bands)], content, groups)
         keys = np.setdiff1d(keys, seen, assume_unique=True)
-        seen = np.union1d(seen, keys)
-        pairs, values = _verified(np.stack(np.divmod(keys, len(texts)), axis=1), sets, shingles.sizes, threshold)
+        seen = np.sort(np.concatenate([seen, keys]), kind="stable")
+        pairs, values = _verified(np.stack(np.divmod(keys, len(texts)), axis=1), sets, sizes, threshold)
         if len(pairs):
             rows.append(pairs)
             similarity.append(values)
@@ -145,44 +149,79 @@ def _rows_per_band(threshold: float) -> int:
     return next(fits, 1)
 
 
-def _words(text: str) -> list[str]:
-    words = unicodedata.normalize("NFKC", text).casefold().translate(_SEPARATORS).split() or [text]
-    return words + [""] * (WORDS - len(words))
+def _words(texts: Sequence[str]) -> tuple[Hashes, Integers]:
+    """Return the hashed words of the texts, one after the other, and their number in each text, at least three."""
+    plain = [unicodedata.normalize("NFKC", text).casefold().translate(_SEPARATORS) for text in texts]
+    split = pc.split_pattern(pa.array(plain, pa.large_string()), " ")
+    row = np.repeat(np.arange(len(texts)), pc.list_value_length(split).to_numpy())
+    words = split.flatten()
+    filled = pc.binary_length(words).to_numpy() > 0
+    encoded, row = words.dictionary_encode(), row[filled]
+    counts = np.bincount(row, minlength=len(texts))
+    lengths = np.maximum(counts, WORDS)
+    starts, firsts = lengths.cumsum() - lengths, counts.cumsum() - counts
+    hashes = np.full(lengths.sum(), _hashed([""])[0])
+    codes = encoded.indices.to_numpy()[filled]
+    hashes[np.arange(len(row)) + (starts - firsts)[row]] = _hashed(encoded.dictionary.to_pylist())[codes]
+    wordless = np.flatnonzero(counts == 0)
+    hashes[starts[wordless]] = _hashed([texts[row] for row in wordless.tolist()])
+    return hashes, lengths
+
+
+def _hashed(words: Sequence[str]) -> Hashes:
+    return pd.util.hash_array(np.array(words, dtype=object), categorize=False)
 
 
 def _shingles(texts: Sequence[str]) -> _Shingles:
     values, sizes = [], []
     for start in range(0, len(texts), _CHUNK_TEXTS):
-        words = [_words(text) for text in texts[start : start + _CHUNK_TEXTS]]
-        lengths = np.array([len(row) for row in words])
-        codes, unique = pd.factorize(np.array([word for row in words for word in row], dtype=object))
-        hashes = pd.util.hash_array(np.asarray(unique, dtype=object), categorize=False)[codes]
-        triples = _mixed(_mixed(hashes[:-2]) + hashes[1:-1]) + hashes[2:]
-        row = np.repeat(np.arange(len(words)), lengths)
-        inside = row[:-2] == row[2:]
-        row, triples = row[:-2][inside], _mixed(triples[inside]) >> np.uint64(1)
+        hashes, lengths = _words(texts[start : start + _CHUNK_TEXTS])
+        triples = _mixed(_mixed(_mixed(hashes[:-2]) + hashes[1:-1]) + hashes[2:]) >> np.uint64(1)
+        inside = np.ones(len(hashes), bool)
+        ends = lengths.cumsum()
+        inside[ends - 1] = inside[ends - 2] = False
+        values.append(triples[inside[:-2]])
+        sizes.append(lengths - WORDS + 1)
+    return _Shingles(np.concatenate(values), np.concatenate([[0], *sizes]).cumsum())
+
+
+def _sets(shingles: _Shingles, members: Integers) -> tuple[sparse.csr_array, Hashes]:
+    """Return the sets of triples of the members, empty for other texts, and a hash of each text's set."""
+    n = len(shingles.offsets) - 1
+    sizes, content = np.zeros(n, np.int64), np.zeros(n, np.uint64)
+    values = [np.empty(0, np.int64)]
+    for start in range(0, len(members), _CHUNK_TEXTS):
+        chunk = members[start : start + _CHUNK_TEXTS]
+        firsts, lengths = shingles.offsets[chunk], np.diff(shingles.offsets)[chunk]
+        row = np.repeat(np.arange(len(chunk)), lengths)
+        triples = shingles.values[np.arange(len(row)) + (firsts - lengths.cumsum() + lengths)[row]]
         order = np.lexsort((triples, row))
         row, triples = row[order], triples[order]
-        first = np.r_[True, (row[1:] != row[:-1]) | (triples[1:] != triples[:-1])]
-        values.append(triples[first].view(np.int64))
-        sizes.append(np.bincount(row[first], minlength=len(words)))
-    return _Shingles(np.concatenate(values), np.concatenate([[0], *sizes]).cumsum())
+        distinct = np.r_[True, (row[1:] != row[:-1]) | (triples[1:] != triples[:-1])]
+        row, triples = row[distinct], triples[distinct]
+        sizes[chunk] = np.bincount(row, minlength=len(chunk))
+        content[chunk] = np.add.reduceat(_mixed(triples), np.flatnonzero(np.r_[True, row[1:] != row[:-1]]))
+        values.append(triples.view(np.int64))
+    columns = np.concatenate(values)
+    offsets = np.concatenate([[0], sizes.cumsum()])
+    # int64 columns without a bound: scipy compares sorted indices only, it allocates nothing of that width
+    return sparse.csr_array((np.ones(len(columns), np.int8), columns, offsets), shape=(n, sys.maxsize)), content
 
 
 def _bands(shingles: _Shingles, *, rows_per_band: int, seed: int) -> Hashes:
     """Return the (bands, n) hashes of each text's bands of its MinHash signature."""
-    n, bands = len(shingles.sizes), PERMUTATIONS // rows_per_band
+    n, bands = len(shingles.offsets) - 1, PERMUTATIONS // rows_per_band
     result = np.zeros((bands, n), np.uint64)
-    for start in range(0, n, _CHUNK_TEXTS):
-        offsets = shingles.offsets[start : start + _CHUNK_TEXTS + 1]
+    for start in range(0, n, _CHUNK_SIGNATURES):
+        offsets = shingles.offsets[start : start + _CHUNK_SIGNATURES + 1]
         matrix = rensa.RMinHash.digest_matrix_from_flat_token_hashes(
-            shingles.values[offsets[0] : offsets[-1]].view(np.uint64),
+            shingles.values[offsets[0] : offsets[-1]],
             (offsets - offsets[0]).view(np.uint64),
             PERMUTATIONS,
             seed,
         )
         signatures = np.array(matrix.to_rows(), np.uint64)[:, : bands * rows_per_band].T
-        part = result[:, start : start + _CHUNK_TEXTS]
+        part = result[:, start : start + _CHUNK_SIGNATURES]
         for position in range(rows_per_band):
             part[:] = _mixed(part + signatures[position::rows_per_band])
     return result
@@ -196,23 +235,36 @@ def _mixed(values: Hashes) -> Hashes:
     return values ^ (values >> np.uint64(31))
 
 
+def _shared(band: Hashes) -> Integers:
+    """Return the texts that share their bucket with another, ascending."""
+    order = np.argsort(band)
+    same = band[order][1:] == band[order][:-1]
+    return np.sort(order[np.r_[same, False] | np.r_[False, same]])
+
+
 def _candidates(band: Hashes, next_band: Hashes, content: Hashes, groups: Integers) -> Integers:
     """Return the pairs to verify among the texts that share a bucket, as smaller * n + larger, ascending."""
-    order = np.lexsort((content, next_band, band))
+    shared = _shared(band)
+    order = shared[np.lexsort((content[shared], next_band[shared], band[shared]))]
     bounds = np.flatnonzero(np.r_[True, band[order][1:] != band[order][:-1], True])
     sizes = np.diff(bounds)
     size = np.repeat(sizes, sizes)
-    order, size = order[size > 1], size[size > 1]
     keys, lag = [np.empty(0, np.int64)], 1
     while True:
         left, right = order[:-lag], order[lag:]
         same = band[left] == band[right]
         if not same.any():
-            return np.unique(np.concatenate(keys))
+            return _distinct(np.concatenate(keys))
         same &= (size[lag:] <= BUCKET) | (groups[left] != groups[right])
         left, right = left[same], right[same]
         keys.append(np.minimum(left, right) * len(band) + np.maximum(left, right))
         lag = lag + 1 if lag < BUCKET and (size <= BUCKET).any() else lag * 2
+
+
+def _distinct(values: Integers) -> Integers:
+    """Return the values ascending and once each; `np.unique` takes many times as long for many millions."""
+    values = np.sort(values)
+    return values[np.r_[True, values[1:] != values[:-1]][: len(values)]]
 
 
 def _verified(
