@@ -285,8 +285,29 @@ def _near_report(frame: pd.DataFrame, near: NearPairs, *, threshold: float | Non
             {"size": size, "groups": int(count)} for size, count in enumerate(np.bincount(sizes)) if size > 1 and count
         ],
         "conflicts": _near_conflicts(frame, groups),
+        "largest": _largest_groups(frame, groups, near),
         "examples": examples,
     }
+
+
+def _largest_groups(frame: pd.DataFrame, groups: Integers, near: NearPairs) -> list[dict[str, Any]]:
+    """Show rows of the largest groups, with the least similarity of a pair of theirs that was found."""
+    sizes = np.bincount(groups)
+    shown_groups = sorted(np.flatnonzero(sizes > 1).tolist(), key=lambda group: (-sizes[group], group))[:EXAMPLES]
+    of_pair = groups[near.rows[:, 0]]
+    found = []
+    for group in shown_groups:
+        rows = frame.iloc[np.flatnonzero(groups == group)].sort_values("row")[:EXAMPLES]
+        found.append(
+            {
+                "similarity": float(near.similarity[of_pair == group].min()),
+                "size": int(sizes[group]),
+                "rows": rows["row"].tolist(),
+                "labels": rows["label"].tolist(),
+                "texts": [text[:EXCERPT_CHARACTERS] for text in rows["text"]],
+            }
+        )
+    return found
 
 
 def _near_conflicts(frame: pd.DataFrame, groups: Integers) -> dict[str, Any]:

@@ -34,8 +34,8 @@ def probe_dataset(
         seed: Of folds and resamples.
 
     Returns:
-        Plain data: label_errors, learning_curve, split_tests, over_time, groups, group_tests, origin_tests,
-        associations; `{"reason": ...}` in the place of what could not be measured.
+        Plain data: label_errors, learning_curve, split_tests, over_time, languages_over_time, groups, group_tests,
+        origin_tests, origin_language_tests, associations; `{"reason": ...}` for what could not be measured.
     """
     places = pd.Index(facts["row"]).get_indexer(dataset.frame["row"])
     frame = dataset.frame.assign(**{name: facts[name].to_numpy()[places] for name in ("words", "language")})
@@ -50,10 +50,14 @@ def probe_dataset(
         "label_errors": _label_errors(frame, folds=settings.eda.folds, seed=seed),
         "learning_curve": learning_curve(texts, labels, groups=frame["unit"].to_numpy(np.int64), seed=seed),
         "split_tests": split_tests(tested, seed=seed),
-        "over_time": _over_time(frame, settings, name=dataset.source["uri"], seed=seed),
+        "over_time": _over_time(frame, "label", settings, name=dataset.source["uri"], seed=seed),
+        "languages_over_time": _over_time(frame, "language", settings, name=dataset.source["uri"], seed=seed)
+        if languages
+        else {"reason": "Languages were not detected"},
         "groups": group_rates(groups, labels) if groups else {"reason": "data.group_columns names no column"},
         "group_tests": group_tests(groups, labels, seed=seed) if groups else [],
         "origin_tests": group_tests(origins, labels, seed=seed) if origins else [],
+        "origin_language_tests": group_tests(origins, languages, seed=seed) if origins and languages else [],
         "associations": associations(frame["words"].to_numpy(), labels, languages, seed=seed),
     }
 
@@ -86,13 +90,14 @@ def _label_errors(frame: pd.DataFrame, *, folds: int, seed: int) -> dict[str, An
     return found | {"rows_in_all": len(frame)}
 
 
-def _over_time(frame: pd.DataFrame, settings: Project, *, name: str, seed: int) -> dict[str, Any]:
+def _over_time(frame: pd.DataFrame, of: str, settings: Project, *, name: str, seed: int) -> dict[str, Any]:
+    """Compare the shares of labels or languages over time."""
     if settings.data.time is None or "time" not in frame:
         return {"reason": "There is no time column (data.time): drift over time cannot be judged"}
     try:
         return over_time(
             frame["time"].tolist(),
-            frame["label"].tolist(),
+            frame[of].tolist(),
             column=settings.data.time,
             rows=frame["row"].tolist(),
             lines=frame["line"].tolist(),

@@ -4,6 +4,7 @@ import json
 import pathlib
 from typing import Any
 
+import pandas as pd
 import pytest
 from bad_files import BAD
 from hypothesis import given
@@ -259,3 +260,25 @@ def test_personal_data_is_masked_wherever_rows_are_shown(tmp_path: pathlib.Path)
 )
 def test_the_split_follows_the_columns_unless_the_project_file_says_how(text: str, method: str) -> None:
     assert split_as_recommended(validate_project(parse_project(text))).split.method == method
+
+
+def test_values_of_the_wrong_type_are_named_by_column() -> None:
+    frame = generate_sample(300).assign(price=[str(i) if i % 60 else "unknown" for i in range(300)], code="A1")
+    found = next(finding for finding in judge(frame).findings if finding["name"] == "wrong_type")
+    assert found["count"] == 5
+    assert "price (5 values not integer)" in found["message"]
+    assert "code" not in found["message"]
+    assert "wrong_type" not in names(judge(generate_sample(300).assign(price="3")))
+
+
+def test_near_duplicates_are_shown_as_groups() -> None:
+    frame = generate_sample(300).dropna()
+    words = " ".join(f"word{i}" for i in range(40))
+    copies = pd.DataFrame({"category": "Books", "description": [f"{words} copy{i}" for i in range(7)]})
+    judged = judge(pd.concat([frame, copies], ignore_index=True), data={"merge_label_variants": True})
+    groups = judged.quality["evidence"]["duplicate_groups"]
+    largest = groups["examples"][0]
+    assert largest["size"] == 7
+    assert len(largest["rows"]) == len(largest["texts"]) == 5
+    assert largest["similarity"] >= 0.8
+    assert {"size": 7, "groups": 1} in groups["sizes"]

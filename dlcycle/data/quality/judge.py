@@ -126,7 +126,7 @@ def _figures(evidence: Evidence) -> dict[str, Any]:
             "near_groups": near["groups"],
             "near_rows": near["rows_in_groups"],
             "sizes": near["sizes"],
-            "examples": near["examples"],
+            "examples": near["largest"],
         }
         if near
         else missing,

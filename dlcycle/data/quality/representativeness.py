@@ -29,23 +29,30 @@ def check_representativeness(evidence: Evidence) -> Iterator[Check]:
             decision="" if status == "good" else "Is the split meant to differ, as one by time does?",
             config="" if status == "good" else '[split]\nmethod = "stratified"',
         )
-    over_time = evidence.measured.get("over_time")
-    if reason := reason_of(over_time):
-        yield unknown("drift_over_time", "Classes over time", reason)
-    else:
-        assert over_time
-        status = differs(over_time)
-        yield Check(
-            "drift_over_time",
-            "Classes over time",
-            status,
-            f"{len(over_time['periods'])} periods, effect {over_time['effect']:.2f}",
-            over_time["message"],
-            decision="" if status == "good" else "Should the test part be the latest rows, as in use?",
-            config="" if status == "good" else '[split]\nmethod = "time"',
-        )
+    yield _over_time(evidence, "over_time", "drift_over_time", "Classes over time")
+    yield _over_time(evidence, "languages_over_time", "languages_over_time", "Languages over time")
     yield from group_checks(evidence, "origin_tests", "origin_differs", "Classes by origin", "data.origin_column")
+    yield from group_checks(
+        evidence, "origin_language_tests", "origin_languages", "Languages by origin", "data.origin_column"
+    )
     yield _languages(evidence)
+
+
+def _over_time(evidence: Evidence, key: str, name: str, title: str) -> Check:
+    found = evidence.measured.get(key)
+    if reason := reason_of(found):
+        return unknown(name, title, evidence.not_split or reason)
+    assert found
+    status = differs(found)
+    return Check(
+        name,
+        title,
+        status,
+        f"{len(found['periods'])} periods, effect {found['effect']:.2f}",
+        found["message"],
+        decision="" if status == "good" else "Should the test part be the latest rows, as in use?",
+        config="" if status == "good" else '[split]\nmethod = "time"',
+    )
 
 
 def _languages(evidence: Evidence) -> Check:

@@ -23,6 +23,13 @@ _WARNED_OF = {
     *("class_absent", "leaks"),
 }
 """Findings of reading, cleaning and splitting that are more than a note."""
+_TYPES = {
+    "integer": ("integer",),
+    "number": ("integer", "number"),
+    "date": ("date",),
+    "boolean": ("boolean",),
+}
+"""Types of a column that its values may fail, and the types that each takes."""
 _SENSITIVE = ("card number", "Aadhaar", "IBAN")
 _NAMES = {
     "e-mail": "e-mail addresses",
@@ -93,8 +100,31 @@ def check_validity(evidence: Evidence) -> Iterator[Check]:
             tuple({"row": row, "line": None, "text": "", "label": ""} for row in finding["rows"]),
             noted=True,
         )
+    yield from _wrong_types(evidence)
     yield from _flaws(evidence)
     yield from _declared(evidence)
+
+
+def _wrong_types(evidence: Evidence) -> Iterator[Check]:
+    """Values that are not of the type that nearly all values of their column have."""
+    typed = [column for column in evidence.profile["columns"] if column["type"] in _TYPES]
+    wrong = {}
+    for column in typed:
+        fitting = sum(column["types"].get(kind, 0) for kind in _TYPES[column["type"]])
+        if (count := column["rows"] - column["missing"] - fitting) > 0:
+            wrong[f"{column['name']} ({several(count, 'value')} not {column['type']})"] = count
+    total = sum(wrong.values())
+    yield Check(
+        "wrong_type",
+        "Values of the wrong type",
+        by_share(evidence.share(total), careful=1 / max(evidence.rows, 1)),
+        several(total, "value"),
+        f"Columns with values of another type: {quoted(wrong)}"
+        if wrong
+        else f"Every value fits its column ({several(len(typed), 'column')} of numbers, dates or truth values)",
+        total,
+        decision="Correct these values, or leave them out" if wrong else "",
+    )
 
 
 def _flaws(evidence: Evidence) -> Iterator[Check]:

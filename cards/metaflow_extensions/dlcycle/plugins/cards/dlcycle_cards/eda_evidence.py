@@ -92,8 +92,8 @@ def duplicates(found: object) -> Html:
         Column("Labels", "name"),
         Column("Texts", "long"),
     ]
-    examples = table(columns, rows, name="Near duplicates") if rows else note("No group is quoted.")
-    return join(head, said, pair(shown, examples))
+    examples = folded("The largest groups", table(columns, rows, name="Near duplicates")) if rows else None
+    return join(head, said, shown, examples)
 
 
 def label_errors(found: object) -> Html:
