@@ -82,14 +82,14 @@ class EdaFlow(BaseFlow):
     @step
     def version(self):
         """Clean and split the rows as training would, and measure what a simple model can tell about them."""
-        from dlcycle.data.dataset import removed_summary, table_to_bytes
+        from dlcycle.data.dataset import removed_summary, table_from_bytes, table_to_bytes
 
         settings = self.settings()
-        table = self.load_table()
-        dataset, self.unusable = self.version_rows(table, settings)
-        self.measured = self.probe(dataset, table, settings) if dataset else {}
+        dataset, self.unusable = self.version_rows(settings)
+        self.measured = self.probe(dataset, settings) if dataset else {}
         self.rows = table_to_bytes(dataset.frame) if dataset else None
-        self.removed = removed_summary(dataset.removed if dataset else table.quarantined.assign(label=""))
+        unread = table_from_bytes(self.quarantined).assign(label="")
+        self.removed = removed_summary(dataset.removed if dataset else unread)
         self.cleaning, self.split = (dataset.cleaning, dataset.split) if dataset else ({}, {})
         self.data_fingerprint = dataset.fingerprint if dataset else ""
         self.next(self.judge)
@@ -143,7 +143,7 @@ class EdaFlow(BaseFlow):
 
         return survey_shard(shard, columns=self.columns, settings=settings)
 
-    def version_rows(self, table: "RawTable", settings: "Project") -> "tuple[Dataset | None, str]":
+    def version_rows(self, settings: "Project") -> "tuple[Dataset | None, str]":
         """Clean and split the rows; return the dataset version, or why there is none."""
         from dlcycle.data.dataset import version_rows
         from dlcycle.data.survey import missing_columns
@@ -152,17 +152,19 @@ class EdaFlow(BaseFlow):
         if missing := missing_columns(settings, self.columns):
             return None, f"The source lacks {', '.join(missing)}"
         try:
-            return version_rows(table, settings=settings, source=self.source), ""
+            return version_rows(self.load_table, settings=settings, source=self.source), ""
         except DataError as failure:
             return None, str(failure)
 
-    def probe(self, dataset: "Dataset", table: "RawTable", settings: "Project") -> dict[str, Any]:
+    def probe(self, dataset: "Dataset", settings: "Project") -> dict[str, Any]:
         """Measure label errors, the learning curve, and how parts and groups differ."""
         from dlcycle.data.dataset import table_from_bytes
         from dlcycle.model.probe import probe_dataset
 
         wanted = [*settings.data.group_columns, settings.data.origin_column]
-        extra = {name: table.column_by_row(name) for name in wanted if name in table.names}
+        present = [name for name in wanted if name in self.columns]
+        table = self.load_table() if present else None
+        extra = {name: table.column_by_row(name) for name in present} if table else {}
         return probe_dataset(dataset, facts=table_from_bytes(self.facts), extra=extra, settings=settings)
 
     def gather(self, settings: "Project") -> "Evidence":

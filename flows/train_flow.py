@@ -146,9 +146,7 @@ class TrainFlow(BaseFlow):
             return build_dataset(settings)
         dataset = eda.read_version(self.eda_run, settings)
         if self.data is not None:
-            eda.refuse_other_data(
-                build_dataset(settings).fingerprint, dataset, pathspec=self.eda_run, uri=dataset.source["uri"]
-            )
+            eda.refuse_other_data(build_dataset(settings).fingerprint, dataset, pathspec=self.eda_run, uri=self.data)
         return dataset
 
     def fit_baseline_model(self, rows: "pd.DataFrame") -> dict[str, Any]:

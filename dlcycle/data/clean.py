@@ -19,7 +19,7 @@ import pandas as pd
 
 from dlcycle.config import DataSection
 from dlcycle.data.labels import LabelGroup, group_labels, is_blank
-from dlcycle.data.messages import EXCERPT_CHARACTERS, finding, listed, quoted, shown
+from dlcycle.data.messages import excerpt, finding, listed, quoted, shown
 from dlcycle.data.rawtable import RawTable
 from dlcycle.data.texts import Texts, text_ids, text_series
 from dlcycle.errors import DataError
@@ -219,7 +219,7 @@ def _resolve_conflicts(state: _Cleaning, conflicts: pd.DataFrame, *, keep: bool)
     order = sorted(counts, key=lambda text_id: (-counts[text_id].total(), texts[text_id]))[:_CONFLICTS_SHOWN]
     return [
         {
-            "text": texts[text_id][:EXCERPT_CHARACTERS],
+            "text": excerpt(texts[text_id]),
             "labels": dict(sorted(counts[text_id].items(), key=lambda item: (-item[1], item[0]))),
             "rows": numbers[text_id][:_CONFLICTS_SHOWN],
         }

@@ -5,7 +5,7 @@ import io
 import itertools
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from dlcycle.config import Project
 from dlcycle.data.clean import clean_table
-from dlcycle.data.messages import EXAMPLES, EXCERPT_CHARACTERS, finding
+from dlcycle.data.messages import EXAMPLES, excerpt, finding
 from dlcycle.data.rawtable import RawTable
 from dlcycle.data.read import read_table, table_from_frame
 from dlcycle.data.sample import generate_sample
@@ -66,7 +66,7 @@ def build_dataset(settings: Project, *, uri: str | None = None) -> Dataset:
     table, source = read_rows(settings, uri=uri)
     if settings.data_schema is not None:
         source["findings"] = [*source["findings"], *schema_anomalies(table, settings)]
-    return version_rows(table, settings=settings, source=source)
+    return version_rows(lambda: table, settings=settings, source=source)
 
 
 def read_rows(settings: Project, *, uri: str | None = None, lenient: bool = False) -> tuple[RawTable, dict[str, Any]]:
@@ -79,7 +79,7 @@ def read_rows(settings: Project, *, uri: str | None = None, lenient: bool = Fals
 
     Returns:
         The rows, and where they come from: uri, name, sha256, bytes, format, encoding, delimiter, compression,
-        records, columns, findings.
+        records, columns, findings, and overlooked: what reading that is not lenient would have refused.
 
     Raises:
         SourceError: The source cannot be opened or must not be.
@@ -98,15 +98,15 @@ def read_rows(settings: Project, *, uri: str | None = None, lenient: bool = Fals
         with opened as file:
             table = read_table(file, settings=data, columns=columns, lenient=lenient)
             origin = {"uri": file.uri, "name": file.name, "sha256": file.sha256, "bytes": file.size}
-    kept = ("format", "encoding", "delimiter", "compression", "records", "columns", "findings")
+    kept = ("format", "encoding", "delimiter", "compression", "records", "columns", "findings", "overlooked")
     return table, origin | {key: table.report[key] for key in kept}
 
 
-def version_rows(table: RawTable, *, settings: Project, source: dict[str, Any]) -> Dataset:
+def version_rows(load: Callable[[], RawTable], *, settings: Project, source: dict[str, Any]) -> Dataset:
     """Clean and split rows that were read.
 
     Args:
-        table: The rows as read.
+        load: Gives the rows as read; called once, so that they need not be held while the clean ones are split.
         settings: The project.
         source: Where they come from, as `read_rows` describes it.
 
@@ -117,10 +117,13 @@ def version_rows(table: RawTable, *, settings: Project, source: dict[str, Any]) 
         DataError: The rows cannot be used as they are.
     """
     name = source["uri"]
+    table = load()
+    entered = entered_digests(table, settings=settings)
     clean = clean_table(table, name=name, settings=settings.data, part_column=settings.split.column)
+    del table
     split = split_table(clean.frame, name=name, settings=settings.split)
     removed = pd.concat([clean.removed, split.removed]).sort_values("row", kind="stable", ignore_index=True)
-    identity = fingerprint(table, split.frame, settings=settings, removed=removed)
+    identity = fingerprint(entered, split.frame, settings=settings, removed=removed)
     logger.info("%s: dataset version %s", name, identity)
     return Dataset(split.frame, removed, source, clean.report, split.report, identity)
 
@@ -140,14 +143,19 @@ def schema_anomalies(table: RawTable, settings: Project) -> list[dict[str, Any]]
         for frame, lines in table.chunks()
     ]
     schema = settings.data_schema.model_dump() | {"languages": []}
+    return anomaly_findings(check_schema(schema, describe_profile(merge_profiles(states), shards=1)))
+
+
+def anomaly_findings(anomalies: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what `check_schema` found as findings of reading, which a training run shows."""
     return [
         finding(f"schema_{anomaly['name']}", anomaly["message"], count=anomaly["count"])
         | {"severity": anomaly["severity"], "config": anomaly["config"]}
-        for anomaly in check_schema(schema, describe_profile(merge_profiles(states), shards=1))
+        for anomaly in anomalies
     ]
 
 
-def fingerprint(table: RawTable, frame: pd.DataFrame, *, settings: Project, removed: pd.DataFrame) -> str:
+def fingerprint(entered: bytes, frame: pd.DataFrame, *, settings: Project, removed: pd.DataFrame) -> str:
     """Return the identity of a dataset version.
 
     The SHA-256 digest, in hexadecimal, of these parts, one after the other:
@@ -164,7 +172,7 @@ def fingerprint(table: RawTable, frame: pd.DataFrame, *, settings: Project, remo
     format do not count; one changed text, label, setting or part gives another fingerprint.
 
     Args:
-        table: The rows as read.
+        entered: As `entered_digests` returns it.
         frame: The rows kept, with their part.
         settings: The project.
         removed: The rows removed.
@@ -178,17 +186,23 @@ def fingerprint(table: RawTable, frame: pd.DataFrame, *, settings: Project, remo
         "split": split.model_dump(mode="json"),
         "removed": removed["reason"].value_counts().to_dict(),
     }
+    digest = hashlib.sha256(f"dlcycle dataset 1\n{_json(steps)}\n".encode())
+    digest.update(entered)
+    digest.update(b"assignment\n")
+    digest.update(_sorted_digests(zip(Texts(frame["text"]), frame["label"], frame["part"], strict=True)))
+    return digest.hexdigest()
+
+
+def entered_digests(table: RawTable, *, settings: Project) -> bytes:
+    """Return the third part of a fingerprint: the sorted digests of the rows that entered."""
+    data, split = settings.data, settings.split
     inputs = zip(*map(table.values, data.inputs), strict=True)
     others = [
         table.values(name) if name else itertools.repeat(None, len(table))
         for name in (data.target, data.group, data.time, split.column)
     ]
     entered = itertools.chain(zip(inputs, *others, strict=True), ([text] for text in table.quarantined["text"]))
-    digest = hashlib.sha256(f"dlcycle dataset 1\n{_json(steps)}\n".encode())
-    digest.update(_sorted_digests(entered))
-    digest.update(b"assignment\n")
-    digest.update(_sorted_digests(zip(Texts(frame["text"]), frame["label"], frame["part"], strict=True)))
-    return digest.hexdigest()
+    return _sorted_digests(entered)
 
 
 def same_rows(section: Literal["data", "split"], settings: Mapping[str, Any]) -> list[str]:
@@ -245,7 +259,7 @@ def removed_summary(removed: pd.DataFrame) -> dict[str, Any]:
         removed: Columns row, line, reason, detail, text, label.
 
     Returns:
-        `total`; `counts` per reason; `examples`, up to five a reason with texts cut to 200 characters; `parquet`, the
+        `total`; `counts` per reason; `examples`, up to five a reason with texts masked and cut; `parquet`, the
         whole table for `table_from_bytes`.
     """
     counts = removed["reason"].value_counts().sort_index()
@@ -253,7 +267,7 @@ def removed_summary(removed: pd.DataFrame) -> dict[str, Any]:
     return {
         "total": len(removed),
         "counts": {str(reason): int(count) for reason, count in counts.items()},
-        "examples": [{**row, "text": row["text"][:EXCERPT_CHARACTERS]} for row in examples.to_dict("records")],
+        "examples": [{**row, "text": excerpt(row["text"])} for row in examples.to_dict("records")],
         "parquet": table_to_bytes(removed),
     }
 

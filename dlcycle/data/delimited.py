@@ -164,17 +164,17 @@ def _records(lines: _Lines, delimiter: str, builder: TableBuilder) -> Iterator[l
         except csv.Error as error:
             if "unexpected end" in str(error):
                 opened = lines.first + _open_quote("".join(lines.record), delimiter)
-                if builder.lenient:
-                    what = (
-                        f"the quote that opens in line {opened:,} is never closed, so the rest of the file is one cell"
-                    )
-                    builder.reject(lines.first, what, "".join(lines.record)[:KEPT_CHARACTERS])
-                    return
-                raise DataError(
+                refusal = (
                     f"{builder.name}: line {opened:,}: the quote that opens here is never closed, so the rest of the "
                     f"file is one cell: {shown(lines.record[opened - lines.first].rstrip())}. Close it, or double it "
                     "if it belongs to the text"
-                ) from None
+                )
+                if not builder.lenient:
+                    raise DataError(refusal) from None
+                builder.overlooked.append(refusal)
+                builder.note("unclosed_quote", detail=f"lines {opened:,} to {lines.number:,}")
+                builder.reject(lines.first, "a quote that is never closed", "".join(lines.record)[:KEPT_CHARACTERS])
+                return
             span = f" (lines {lines.first:,} to {lines.number:,})" if len(lines.record) > 1 else ""
             reason = f"text after a closing quote{span}; a quote within a text must be doubled"
             builder.reject(lines.first, reason, "".join(lines.record)[:KEPT_CHARACTERS])

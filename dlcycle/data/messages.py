@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from dlcycle.data.personal import mask_personal
+
 EXAMPLES = 5
 """Items that a list in a message or report names."""
 SHOWN_CHARACTERS = 80
@@ -12,12 +14,22 @@ EXCERPT_CHARACTERS = 200
 
 
 def shown(text: str) -> str:
-    r"""Return a value from data as a message shows it: cut, with control characters visible.
+    r"""Return a value from data as a message shows it: personal data masked, cut, with control characters visible.
 
     >>> shown("a\x00" + "b" * 100)
     "'a\\x00bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb'..."
     """
-    return repr(text[:SHOWN_CHARACTERS]) + ("..." if len(text) > SHOWN_CHARACTERS else "")
+    return repr(mask_personal(text)[:SHOWN_CHARACTERS]) + ("..." if len(text) > SHOWN_CHARACTERS else "")
+
+
+def excerpt(text: str) -> str:
+    """Return what a report may hold of a text: its beginning, with personal data masked.
+
+    >>> excerpt("write to ann@example.org")
+    'write to a••@•••••••.org'
+    """
+    # Masked first: a number that is cut is no longer known for what it is.
+    return mask_personal(text)[:EXCERPT_CHARACTERS]
 
 
 def listed(items: Iterable[str]) -> str:

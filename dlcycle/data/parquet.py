@@ -59,11 +59,14 @@ def _text_columns(schema: pa.Schema, *, needed: Mapping[str, str], builder: Tabl
     check_header(schema.names, {} if builder.lenient else needed, name=builder.name)
     odd = [field for field in schema if not _is_plain(field.type)]
     refused = [field for field in odd if field.name in needed]
-    if refused and not builder.lenient:
+    if refused:
         kinds = listed(f"{shown(field.name)} ({needed[field.name]}) is {field.type}" for field in refused)
-        raise DataError(
+        refusal = (
             f"{builder.name}: expected texts, numbers, dates or booleans in the columns used, but {kinds}; make them so"
         )
+        if not builder.lenient:
+            raise DataError(refusal)
+        builder.overlooked.append(refusal)
     if odd:
         builder.note("nested_columns", detail=quoted(field.name for field in odd))
     columns = [field.name for field in schema if field not in odd and field.name]

@@ -36,6 +36,7 @@ MESSAGES = {
     "unnamed_columns": "Columns without a name were left out",
     "missing_keys": "Records that lack a needed key were read as if the value were missing",
     "nested_columns": "Columns that hold lists or objects were left out, as no text can be made of them",
+    "unclosed_quote": "A quote is never closed, so the rest of the file is one cell and was left out",
     "many_line_breaks": "Cells of unusual length and many lines were kept; a quote before them may be unbalanced",
 }
 
@@ -115,6 +116,9 @@ class TableBuilder:
         self.name = name
         self.settings = settings.model_copy(update={"on_bad_rows": "quarantine"}) if lenient else settings
         self.lenient = lenient
+        self.overlooked: list[str] = []
+        """What reading that is not lenient would have refused, in its words."""
+        self._strict = settings.on_bad_rows == "fail"
         self.columns: dict[str, list[str | None]] = {}
         """The records read last; those before are held by Arrow."""
         self._chunks: list[pa.Table] = []
@@ -132,6 +136,10 @@ class TableBuilder:
         if not self.lenient:
             check_header(header, needed, name=self.name, hint=hint)
             return list(header)
+        try:
+            check_header(header, needed, name=self.name, hint=hint)
+        except DataError as refusal:
+            self.overlooked.append(str(refusal))
         repeated = sorted(name for name, count in Counter(filter(str.strip, header)).items() if count > 1)
         if repeated:
             self.note("repeated_columns", detail=quoted(repeated))
@@ -219,6 +227,7 @@ class TableBuilder:
         unusable = self.settings.on_bad_rows == "fail" or not self.columns or not (self.lines or self.lenient)
         if self._rejected_count and unusable:
             raise DataError(self._bad_rows())
+        overlooked = self.lenient and self._rejected_count and (self._strict or not self.lines)
         if not self.columns:
             raise DataError(f"{self.name}: no column has a name; expected a line of column names at the top")
         quarantined = pd.DataFrame(sorted(self._rejected), columns=["row", "line", "reason", "detail", "text"])
@@ -234,6 +243,7 @@ class TableBuilder:
             "records": self.records,
             "columns": list(self.columns),
             "quarantined": self._rejected_count,
+            "overlooked": self.overlooked + ([self._bad_rows()] if overlooked else []),
             "findings": [*findings, *noticed],
         }
         positions, lines = np.array(self.positions, dtype=np.int64), np.array(self.lines, dtype=np.int64)

@@ -62,6 +62,7 @@ def read_table(
         return builder.finish(report)
     refuse_other_formats(head, name=name)
     encoding = detect_encoding(opener, name=name, encoding=settings.encoding, lenient=lenient)
+    builder.overlooked += [seen["message"] for seen in encoding.findings if seen["name"] == "undecodable_bytes"]
     report["encoding"] = f"{encoding.codec} with byte order mark" if encoding.bom else encoding.codec
     report["format"] = _text_format(head[encoding.bom :].decode(encoding.codec, "ignore"), source, settings.format)
     if report["format"] == "csv":

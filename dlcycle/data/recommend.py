@@ -15,29 +15,28 @@ _STEP = 32
 
 
 def recommend_settings(
-    profile: Mapping[str, Any], *, settings: Project, imbalance: Mapping[str, Any] | None
+    words: Mapping[str, Any] | None, *, settings: Project, imbalance: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Recommend settings from what the data are.
+    """Recommend settings from what the training part is; the other parts have no say in training.
 
     Args:
-        profile: As `dlcycle.data.profile.describe_profile` returns it.
+        words: n, mean and p99 of the words of its texts; None when the rows could not be split.
         settings: The project.
-        imbalance: As `dlcycle.data.fairness.imbalance` returns it; None when there are no classes.
+        imbalance: Of its classes, as `dlcycle.data.fairness.imbalance` returns it; None when there is no split.
 
     Returns:
         The `recommended` artifact: value, reason and config line of each key of the project file.
     """
     found: dict[str, Any] = {}
-    words = profile["text"]["words"]
     if words and words["n"]:
-        longest = words["quantiles"]["0.99"]
+        longest = words["p99"]
         tokens = max(_STEP, _STEP * math.ceil(TOKENS_PER_WORD * longest / _STEP))
         found["model.max_tokens"] = _advice(
             tokens,
-            f"99 % of the texts have at most {longest:,.0f} words; {tokens:,} tokens hold them with punctuation",
+            f"99 % of the training texts have at most {longest:,.0f} words; so many tokens hold them with punctuation",
             f"max_tokens = {tokens}",
         )
-        distinct = _vocabulary(profile)
+        distinct = _vocabulary(words)
         found["model.vocabulary"] = _advice(
             distinct,
             f"About {words['mean'] * words['n']:,.0f} words in all; so many entries hold those that return",
@@ -100,9 +99,8 @@ def _advice(value: Any, reason: str, config: str) -> dict[str, Any]:
     return {"value": value, "reason": reason, "config": config}
 
 
-def _vocabulary(profile: Mapping[str, Any]) -> int:
+def _vocabulary(words: Mapping[str, Any]) -> int:
     """Return a size by Heaps' law, V = 30 n ** 0.5 (Heaps, 1978), in thousands, within what networks use."""
-    words = profile["text"]["words"]
     size = 30 * math.sqrt(words["mean"] * words["n"])
     return int(min(50_000, max(1_000, 1000 * round(size / 1000))))
 

@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from dlcycle.data.messages import EXAMPLES, EXCERPT_CHARACTERS, quoted, shown
+from dlcycle.data.personal import find_personal
 from dlcycle.errors import DataError
 
 VERSION = 1
@@ -152,6 +153,8 @@ def _inferred(column: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str
     target = column["role"] == "target"
     # The profile cuts the values that it lists: one of full length may stand for several.
     whole = not unlisted and (target or all(len(value) < EXCERPT_CHARACTERS for value in values))
+    # A list of values that hold personal data belongs into no file.
+    whole = whole and not any(find_personal(value) for value in values)
     if (target or kind == "category") and whole and 0 < len(values) <= DOMAIN_VALUES:
         return rule | {"domain": sorted(values)}
     if kind in _ORDERED and column["smallest"] is not None:

@@ -24,7 +24,7 @@ from dlcycle.data.duplicates import (
     no_pairs,
 )
 from dlcycle.data.leakage import check_leakage
-from dlcycle.data.messages import EXAMPLES, EXCERPT_CHARACTERS, finding, listed, quoted, shown
+from dlcycle.data.messages import EXAMPLES, excerpt, finding, listed, quoted, shown
 from dlcycle.data.stratify import TEST, TRAIN, VALIDATION, stratify
 from dlcycle.data.texts import Texts, text_ids
 from dlcycle.data.times import parse_times
@@ -272,7 +272,7 @@ def _near_report(frame: pd.DataFrame, near: NearPairs, *, threshold: float | Non
             "similarity": float(near.similarity[order[pick]]),
             "rows": [int(numbers[index]) for index in pairs[order[pick]]],
             "labels": [labels[index] for index in pairs[order[pick]]],
-            "texts": [texts[index][:EXCERPT_CHARACTERS] for index in pairs[order[pick]]],
+            "texts": [excerpt(texts[index]) for index in pairs[order[pick]]],
         }
         for pick in picks
     ]
@@ -304,7 +304,7 @@ def _largest_groups(frame: pd.DataFrame, groups: Integers, near: NearPairs) -> l
                 "size": int(sizes[group]),
                 "rows": rows["row"].tolist(),
                 "labels": rows["label"].tolist(),
-                "texts": [text[:EXCERPT_CHARACTERS] for text in rows["text"]],
+                "texts": [excerpt(text) for text in rows["text"]],
             }
         )
     return found
@@ -324,7 +324,7 @@ def _near_conflicts(frame: pd.DataFrame, groups: Integers) -> dict[str, Any]:
                 "row": int(row["row"]),
                 "line": int(row["line"]),
                 "label": row["label"],
-                "text": row["text"][:EXCERPT_CHARACTERS],
+                "text": excerpt(row["text"]),
                 "group": int(row["near_group"]),
             }
             for row in examples.groupby("near_group").head(EXAMPLES).to_dict("records")

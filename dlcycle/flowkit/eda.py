@@ -34,7 +34,8 @@ def read_version(pathspec: str, settings: "Project") -> "Dataset":
         ConfigError: there is no such run, it has not finished, or it is of another project.
         DataError: it found the data unusable, or the project now reads, cleans or splits in another way.
     """
-    from dlcycle.data.dataset import Dataset, same_rows, table_from_bytes
+    from dlcycle.data.dataset import Dataset, anomaly_findings, same_rows, table_from_bytes
+    from dlcycle.data.schema import check_schema
 
     found = _finished_run(pathspec)
     described = found.lineage["settings"]
@@ -57,15 +58,22 @@ def read_version(pathspec: str, settings: "Project") -> "Dataset":
             f"--eda-run: the project file would make other rows of the data than {pathspec} looked at: "
             f"{'; '.join(differing)}. Run eda_flow.py again with these settings, or take them back"
         )
-    bad = sum(found.removed["counts"].get(reason, 0) for reason in ("bad_row", "too_long"))
-    if bad and settings.data.on_bad_rows == "fail":
+    if found.source["overlooked"]:
         raise DataError(
-            f'--eda-run: {bad:,} rows of {pathspec} could not be read, and data.on_bad_rows is "fail": correct them, '
-            'or set data.on_bad_rows = "quarantine" and run eda_flow.py again'
+            f"--eda-run: the data of {pathspec} cannot be trained on as they are: {found.source['overlooked'][0]}"
         )
+    if settings.data.sha256 is not None and settings.data.sha256 != found.source["sha256"]:
+        raise DataError(
+            f"--eda-run: {pathspec} looked at other bytes than data.sha256 promises: expected {settings.data.sha256}, "
+            f"got {found.source['sha256']}; run eda_flow.py on the right file"
+        )
+    source = dict(found.source)
+    if settings.data_schema is not None:
+        anomalies = check_schema(settings.data_schema.model_dump() | {"languages": []}, found.profile)
+        source["findings"] = [*source["findings"], *anomaly_findings(anomalies)]
     removed = table_from_bytes(found.removed["parquet"])
     rows = table_from_bytes(found.rows)
-    return Dataset(rows, removed, found.source, found.cleaning, found.split, found.data_fingerprint)
+    return Dataset(rows, removed, source, found.cleaning, found.split, found.data_fingerprint)
 
 
 def refuse_other_data(fingerprint: str, dataset: "Dataset", *, pathspec: str, uri: str) -> None:
@@ -94,6 +102,6 @@ def _finished_run(pathspec: str) -> Any:
         state = "has failed" if run.finished else "is still running"
         raise ConfigError(f"--eda-run: {pathspec} {state}; resume it or run eda_flow.py again")
     task = run.end_task
-    if task is None or "recommended" not in task or "data_fingerprint" not in task:
+    if task is None or "quality" not in task or "recommended" not in task:
         raise ConfigError(f"--eda-run: {pathspec} is no run of EdaFlow; expected one that eda_flow.py made")
     return task.data

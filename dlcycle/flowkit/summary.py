@@ -1,5 +1,6 @@
 """The end of a run in the terminal: what came out, what it rests on, and what to type next."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,8 @@ def describe_data(flow: Any) -> str:
         train = flow_command().replace("eda_flow", "train_flow")
         lines.append(f"Train on this data:  {train}{config} run --eda-run {current.flow_name}/{current.run_id}")
     if not flow.write_schema:
-        lines.append(f"Freeze its schema:   {flow_command()}{config} run --write-schema schema.toml")
+        data = f" --data {shlex.quote(flow.data)}" if flow.data else ""
+        lines.append(f"Freeze its schema:   {flow_command()}{config} run{data} --write-schema schema.toml")
     return "\n".join(lines)
 
 

@@ -12,8 +12,7 @@ from dlcycle.data.dataset import Dataset
 from dlcycle.data.fairness import group_rates, group_tests
 from dlcycle.data.label_errors import suspected_label_errors
 from dlcycle.data.labels import class_indices
-from dlcycle.data.messages import EXCERPT_CHARACTERS
-from dlcycle.data.personal import mask_personal
+from dlcycle.data.messages import excerpt
 from dlcycle.data.representation import over_time, split_tests
 from dlcycle.data.texts import Texts
 from dlcycle.errors import DataError, TrainingError
@@ -34,19 +33,21 @@ def probe_dataset(
         seed: Of folds and resamples.
 
     Returns:
-        Plain data: label_errors, learning_curve, split_tests, over_time, languages_over_time, groups, group_tests,
-        origin_tests, origin_language_tests, associations; `{"reason": ...}` for what could not be measured.
+        Plain data: training_words, label_errors, learning_curve, split_tests, over_time, languages_over_time, groups,
+        group_tests, origin_tests, origin_language_tests and associations; `{"reason": ...}` in place of what could not
+        be measured.
     """
     places = pd.Index(facts["row"]).get_indexer(dataset.frame["row"])
     frame = dataset.frame.assign(**{name: facts[name].to_numpy()[places] for name in ("words", "language")})
     texts = Texts(frame["text"])
     labels = frame["label"].tolist()
     languages = None if (frame["language"] == "").all() else frame["language"].tolist()
-    values = {name: [_shown(value) for value in column.reindex(frame["row"])] for name, column in extra.items()}
+    values = {name: column.reindex(frame["row"]).tolist() for name, column in extra.items()}
     groups = {name: values[name] for name in settings.data.group_columns if name in values}
     origins = {name: values[name] for name in [settings.data.origin_column] if name in values}
     tested = frame[["part", "label", "words", *(["language"] if languages else [])]]
     return {
+        "training_words": _training_words(frame),
         "label_errors": _label_errors(frame, folds=settings.eda.folds, seed=seed),
         "learning_curve": learning_curve(texts, labels, groups=frame["unit"].to_numpy(np.int64), seed=seed),
         "split_tests": split_tests(tested, seed=seed),
@@ -54,12 +55,20 @@ def probe_dataset(
         "languages_over_time": _over_time(frame, "language", settings, name=dataset.source["uri"], seed=seed)
         if languages
         else {"reason": "Languages were not detected"},
-        "groups": group_rates(groups, labels) if groups else {"reason": "data.group_columns names no column"},
+        "groups": [entry | {"value": excerpt(entry["value"])} for entry in group_rates(groups, labels)]
+        if groups
+        else {"reason": "data.group_columns names no column of the source"},
         "group_tests": group_tests(groups, labels, seed=seed) if groups else [],
         "origin_tests": group_tests(origins, labels, seed=seed) if origins else [],
         "origin_language_tests": group_tests(origins, languages, seed=seed) if origins and languages else [],
         "associations": associations(frame["words"].to_numpy(), labels, languages, seed=seed),
     }
+
+
+def _training_words(frame: pd.DataFrame) -> dict[str, Any]:
+    """Lengths of the training part, which alone may decide settings of training."""
+    words = frame.loc[frame["part"] == "train", "words"].to_numpy()
+    return {"n": len(words), "mean": float(words.mean()), "p99": float(np.quantile(words, 0.99, method="higher"))}
 
 
 def _label_errors(frame: pd.DataFrame, *, folds: int, seed: int) -> dict[str, Any]:
@@ -79,6 +88,11 @@ def _label_errors(frame: pd.DataFrame, *, folds: int, seed: int) -> dict[str, An
         )
     except TrainingError as failure:
         return {"reason": str(failure)}
+    decided = class_indices(part["label"], names=names)
+    accuracy, largest = (probabilities.argmax(1) == decided).mean(), np.bincount(decided).max() / len(decided)
+    if accuracy <= largest + 2 * np.sqrt(largest * (1 - largest) / len(decided)):
+        share = f"{100 * accuracy:.0f} % right, and the largest class has {100 * largest:.0f} %"
+        return {"reason": f"A simple model cannot tell the classes apart ({share}), so it cannot judge their labels"}
     found = suspected_label_errors(
         probabilities,
         part["label"].tolist(),
@@ -106,7 +120,3 @@ def _over_time(frame: pd.DataFrame, of: str, settings: Project, *, name: str, se
         )
     except DataError as failure:
         return {"reason": str(failure)}
-
-
-def _shown(value: Any) -> str | None:
-    return mask_personal(value)[:EXCERPT_CHARACTERS] if isinstance(value, str) else None

@@ -4,6 +4,7 @@ import json
 import pathlib
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from bad_files import BAD
@@ -16,17 +17,19 @@ from dlcycle.data.quality.evidence import Evidence
 from dlcycle.data.quality.grades import PILLARS, SEVERITIES, Check, Grade, list_findings, overall_grade, pillar_grade
 from dlcycle.data.quality.judge import Judgement, judge_data
 from dlcycle.data.read import table_from_frame
-from dlcycle.data.recommend import apply_recommended, split_as_recommended
+from dlcycle.data.recommend import apply_recommended, recommend_settings, split_as_recommended
 from dlcycle.data.sample import generate_sample
 from dlcycle.data.survey import join_shards, merge_surveys, missing_columns, shard_table, survey_shard
 from dlcycle.errors import DataError, SourceError
+from dlcycle.model.probe import _training_words
 from dlcycle.project_file import parse_project, validate_project
 
 CALM = {
     "learning_curve": {"points": [], "forecast": [], "gain": {"low": 0.0}, "sentence": "No measurable gain."},
-    "label_errors": {"n": 0, "share": {"value": 0.0}, "rows": []},
+    "label_errors": {"n": 0, "judged": 300, "share": {"value": 0.0}, "rows": []},
     "split_tests": [{"name": "labels", "effect": 0.0, "p_value": 1.0, "adjusted": 1.0, "message": "alike"}],
     "over_time": {"reason": "There is no time column"},
+    "training_words": {"n": 700, "mean": 40.0, "p99": 100.0},
 }
 
 
@@ -42,10 +45,12 @@ def judge(source: Any, *, shards: int = 1, measured: dict[str, Any] | None = Non
     states = [survey_shard(s, columns=columns, settings=settings) for s in shard_table(table, shards=shards)]
     merged = merge_surveys(states, settings=settings)
     about = {key: table.report[key] for key in ("records", "findings")}
-    source = {"uri": "rows", "columns": columns, **about}
+    source = {"uri": "rows", "columns": columns, "overlooked": [], **about}
     facts: dict[str, Any] = {"missing_columns": missing_columns(settings, columns)}
     try:
-        dataset = version_rows(table, settings=settings, source=source) if not facts["missing_columns"] else None
+        dataset = (
+            version_rows(lambda: table, settings=settings, source=source) if not facts["missing_columns"] else None
+        )
     except DataError as failure:
         dataset, facts["unusable"] = None, str(failure)
     if dataset is None:
@@ -161,7 +166,7 @@ def test_missing_columns_and_a_single_class_are_findings() -> None:
 def test_suspected_label_errors_grade_consistency(share: float, status: str) -> None:
     frame = generate_sample(300).dropna().drop_duplicates("description")
     frame = frame[frame["category"].isin(["Books", "Household", "Electronics", "Clothing & Accessories"])]
-    found = {"n": round(300 * share), "share": {"value": share}, "rows": []}
+    found = {"n": round(300 * share), "judged": 300, "share": {"value": share}, "rows": []}
     judged = judge(frame, measured=CALM | {"label_errors": found}, split={"near_duplicates": None})
     assert grade(judged, "Consistency") == status
 
@@ -209,12 +214,15 @@ def test_recommendations_fill_only_what_the_project_file_leaves_open() -> None:
     assert apply_recommended(told, advice) == (told, {})
 
 
-def test_the_recommended_length_covers_99_percent_of_the_texts() -> None:
-    frame = generate_sample(1000)
-    value = judge(frame).recommended["model.max_tokens"]["value"]
-    words = frame["description"].dropna().str.split().str.len()
-    assert (words <= value).mean() >= 0.99
-    assert (words <= value / 4).mean() < 0.99
+def test_the_recommended_length_covers_99_percent_of_the_training_texts_alone() -> None:
+    words = np.random.default_rng(0).integers(5, 400, 1000)
+    frame = pd.DataFrame({"words": words, "part": np.where(np.arange(1000) % 5, "train", "test")})
+    length = recommend_settings(_training_words(frame), settings=Project(), imbalance=None)["model.max_tokens"]["value"]
+    train = words[np.arange(1000) % 5 > 0]
+    assert (train <= length).mean() >= 0.99
+    assert (train <= length / 4).mean() < 0.99
+    longer = frame.assign(words=np.where(frame["part"] == "test", 10_000, words))
+    assert _training_words(longer) == _training_words(frame)
 
 
 UNREADABLE = {"empty", "header only", "nothing in a gzip", "binary", "web page", "no JSON"}
@@ -282,3 +290,78 @@ def test_near_duplicates_are_shown_as_groups() -> None:
     assert len(largest["rows"]) == len(largest["texts"]) == 5
     assert largest["similarity"] >= 0.8
     assert {"size": 7, "groups": 1} in groups["sizes"]
+
+
+def test_a_quote_that_is_never_closed_is_a_serious_flaw(tmp_path: pathlib.Path) -> None:
+    lines = [f"text number {i} of the list,{'ab'[i % 2]}" for i in range(100)]
+    file = tmp_path / "data.csv"
+    file.write_text("\n".join(["description,category", *lines[:60], '"open,a', *lines[60:]]))
+    judged = judge(file)
+    found = next(finding for finding in judged.findings if finding["name"] == "unclosed_quote")
+    assert found["severity"] == "critical"
+    assert "lines 62 to 102" in found["message"]
+    settings = Project.model_validate({})
+    _, source = read_rows(settings, uri=str(file), lenient=True)
+    assert any("never closed" in refusal for refusal in source["overlooked"])
+    assert any("1 of 61 rows cannot be used" in refusal for refusal in source["overlooked"])
+
+
+@pytest.mark.parametrize("case", sorted(set(BAD) - UNREADABLE - {"one class", "class with one row", "times", "parts"}))
+def test_what_reading_overlooked_is_kept_for_training_to_refuse(tmp_path: pathlib.Path, case: str) -> None:
+    content, sections, _ = BAD[case]
+    file = tmp_path / "data.csv"
+    file.write_bytes(content.encode("utf-8", "surrogatepass") if isinstance(content, str) else content)
+    strict = Project.model_validate(sections)
+    _, source = read_rows(strict, uri=str(file), lenient=True)
+    try:
+        read_rows(strict, uri=str(file))
+    except DataError:
+        assert source["overlooked"]
+    else:
+        assert not source["overlooked"]
+
+
+def test_violations_of_the_schema_count_in_the_grade() -> None:
+    frame = generate_sample(300).dropna()
+    options: dict[str, Any] = {"data": {"merge_label_variants": True}}
+    schema = {"version": 1, "columns": {"category": {"domain": ["Books"]}, "price": {"required": True}}}
+    broken = judge(frame, schema=schema, **options)
+    assert grade(broken, "Validity") == "F" != grade(judge(frame, **options), "Validity")
+    decisions = sum(bool(finding["decision"]) for finding in broken.findings)
+    assert f"{decisions} decisions are open" in broken.quality["verdict"]["sentence"]
+
+
+def test_labels_and_cut_texts_are_masked_too(tmp_path: pathlib.Path) -> None:
+    mail, pad = "jane.doe.private@example.org", "x" * 190
+    rows = [f"{pad} {mail} number {i} of them,{'ab'[i % 2]}@shop.com" for i in range(40)]
+    rows += [f"{pad} {mail} twice,a@shop.com", f"{pad} {mail} twice,b@shop.com", f"{pad} {mail}"]
+    file = tmp_path / "data.csv"
+    file.write_text("description,category\n" + "\n".join(rows))
+    judged = judge(file, split={"near_duplicates": None})
+    told = json.dumps([judged.quality, judged.findings, judged.profile, judged.schema])
+    assert "conflicting_labels" in names(judged)
+    assert "jane.d" not in told
+    assert "a@shop.com" not in told
+
+
+def test_a_label_map_closes_the_question_of_variants() -> None:
+    frame = pd.DataFrame(
+        {"category": ["Books", "books", "Toys"] * 30, "description": [f"a text {i}" for i in range(90)]}
+    )
+    assert "label_variants" in names(judge(frame))
+    assert "label_variants" not in names(judge(frame, data={"label_map": {"books": "Books"}}))
+
+
+def test_many_control_characters_are_a_serious_flaw() -> None:
+    texts = [f"text {i}{chr(1) if i % 2 else ''} of the list" for i in range(80)]
+    frame = pd.DataFrame({"category": ["a", "b", "b", "a"] * 20, "description": texts})
+    found = next(finding for finding in judge(frame).findings if finding["name"] == "control_characters")
+    assert found["severity"] == "critical"
+    assert found["count"] == 40
+
+
+def test_columns_that_are_not_there_are_named() -> None:
+    found = judge(generate_sample(200), data={"group_columns": ["shop"], "merge_label_variants": True})
+    assert "'shop' (data.group_columns)" in next(f for f in found.findings if f["name"] == "absent_columns")["message"]
+    nothing = judge(generate_sample(200).assign(category=""))
+    assert all("no label column" not in pillar["summary"].lower() for pillar in nothing.quality["pillars"])

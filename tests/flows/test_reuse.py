@@ -31,7 +31,7 @@ from dlcycle.flows.eda_flow import EdaFlow
 class ShopEdaFlow(EdaFlow):
     project = Config("project", default="shop.toml", parser=read_project)
 
-    def probe(self, dataset, table, settings):
+    def probe(self, dataset, settings):
         return {"learning_curve": {"reason": f"the shop has no more than {len(dataset.frame)} rows"}}
 
 if __name__ == "__main__":

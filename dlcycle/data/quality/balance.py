@@ -12,7 +12,7 @@ def check_fairness(evidence: Evidence) -> Iterator[Check]:
     """Yield the checks of the pillar."""
     labels = evidence.cleaning.get("labels") or {entry["label"]: entry["rows"] for entry in evidence.profile["classes"]}
     if not labels:
-        yield unknown("imbalance", "Balance of the classes", "There is no label column")
+        yield unknown("imbalance", "Balance of the classes", evidence.no_classes)
     else:
         balance = imbalance(labels)
         ratio = balance["ratio"]

@@ -16,7 +16,7 @@ def check_comprehensiveness(evidence: Evidence) -> Iterator[Check]:
     least = evidence.settings.eda.rows_per_label
     labels = evidence.cleaning.get("labels") or {entry["label"]: entry["rows"] for entry in evidence.profile["classes"]}
     if not labels:
-        yield unknown("rows_per_label", "Rows per label", "There is no label column")
+        yield unknown("rows_per_label", "Rows per label", evidence.no_classes)
     else:
         few = {label: count for label, count in labels.items() if count < least}
         named = quoted(f"{label} ({count})" for label, count in few.items())

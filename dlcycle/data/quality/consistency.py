@@ -10,7 +10,10 @@ from dlcycle.data.quality.grades import ROWS, Check, by_share
 
 def check_consistency(evidence: Evidence) -> Iterator[Check]:
     """Yield the checks of the pillar."""
-    yield _label_variants(evidence)
+    if reason := evidence.no_classes:
+        yield unknown("label_variants", "Variants of a label", reason)
+    else:
+        yield _label_variants(evidence)
     if not evidence.cleaning:
         yield unknown("conflicting_labels", "Equal texts, different labels", evidence.not_split)
         return
@@ -20,23 +23,27 @@ def check_consistency(evidence: Evidence) -> Iterator[Check]:
 
 
 def _label_variants(evidence: Evidence) -> Check:
-    variants = group_labels({entry["label"]: entry["rows"] for entry in evidence.profile["classes"]})
-    count = sum(sum(list(group.spellings.values())[1:]) for group in variants)
+    spellings = {entry["label"]: entry["rows"] for entry in evidence.profile["classes"]}
+    groups_found = [(group.canonical, group.spellings) for group in group_labels(spellings)]
+    if evidence.cleaning:
+        # Cleaning has renamed labels as the project file says.
+        groups_found = [(group["canonical"], group["spellings"]) for group in evidence.cleaning["label_variants"]]
+    count = sum(sum(list(found.values())[1:]) for _, found in groups_found)
     merged = evidence.settings.data.merge_label_variants
-    groups = quoted(group.canonical for group in variants)
+    groups = quoted(canonical for canonical, _ in groups_found)
     return Check(
         "label_variants",
         "Variants of a label",
         "good" if merged else by_share(evidence.share(count), careful=1 / max(evidence.rows, 1), bad=0.1),
-        several(len(variants), "group of variants", "groups of variants"),
+        several(len(groups_found), "group of variants", "groups of variants"),
         f"Labels that differ only by case, space or look-alike characters, in {several(count, 'row')}: {groups}"
-        if variants
+        if groups_found
         else "No two labels differ only by case, space or look-alike characters",
         count,
-        cleaning="They are merged into the most frequent spelling" if merged and variants else "",
-        decision="" if merged or not variants else "Are these spellings one class?",
-        config="" if merged or not variants else "[data]\nmerge_label_variants = true",
-        noted=bool(variants),
+        cleaning="They are merged into the most frequent spelling" if merged and groups_found else "",
+        decision="" if merged or not groups_found else "Are these spellings one class?",
+        config="" if merged or not groups_found else "[data]\nmerge_label_variants = true",
+        noted=bool(groups_found),
     )
 
 
@@ -91,7 +98,7 @@ def _label_errors(evidence: Evidence) -> Check:
         title,
         status,
         f"{percent(share)} suspected",
-        f"Labels that a simple model contradicts which has not seen the row: {found['n']:,}",
+        f"Labels contradicted by a simple model that has not seen the row: {found['n']:,} of {found['judged']:,}",
         found["n"],
         tuple(found["rows"][:ROWS]),
         decision="Look through these rows, worst first, and correct the labels that are wrong" if found["n"] else "",

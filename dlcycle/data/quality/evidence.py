@@ -44,6 +44,15 @@ class Evidence:
         return "The rows could not be cleaned and split; Validity says why" if self.unusable else ""
 
     @property
+    def no_classes(self) -> str:
+        """Why nothing can be said of the classes; empty if it can."""
+        if self.profile["classes"]:
+            return ""
+        if self.settings.data.target not in self.source["columns"]:
+            return "There is no label column"
+        return "No row could be read" if not self.profile["rows"] else "No row has a label, or too many differ"
+
+    @property
     def rows(self) -> int:
         """Rows read, those that could not be used included."""
         return int(self.source["records"])
@@ -82,7 +91,7 @@ def group_checks(evidence: Evidence, key: str, name: str, title: str, setting: s
     tests = evidence.measured.get(key)
     if reason := evidence.not_split or reason_of(tests):
         if not evidence.unusable and not tests:
-            reason = f"{setting} names no column"
+            reason = f"{setting} names no column of the source"
         yield unknown(name, title, reason)
         return
     for test in tests or ():

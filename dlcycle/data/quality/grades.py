@@ -144,13 +144,8 @@ def list_findings(pillars: Mapping[str, Sequence[Check]], *, rows: int) -> list[
         for check in checks
         if check.status in _SEVERITY or check.noted
     ]
-    return sort_findings(found)
-
-
-def sort_findings(findings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put findings in order: by severity, those that need a decision first, then by rows concerned, then by name."""
     return sorted(
-        findings,
+        found,
         key=lambda finding: (
             SEVERITIES.index(finding["severity"]),
             not finding["decision"],
@@ -194,7 +189,7 @@ def _verdict(
     grade: Grade, pillars: Mapping[str, Sequence[Check]], *, usable: bool, kept: int, rows: int
 ) -> dict[str, Any]:
     checks = [check for group in pillars.values() for check in group]
-    open_decisions = sum(bool(check.decision) and check.status in _SEVERITY for check in checks)
+    open_decisions = sum(bool(check.decision) and (check.status in _SEVERITY or check.noted) for check in checks)
     bad = [check for check in checks if check.status == "bad"]
     remain = f"{kept:,} of {rows:,} rows remain after cleaning"
     todo = "no decision is open" if not open_decisions else f"{open_decisions} decisions are open"

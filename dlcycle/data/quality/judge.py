@@ -10,12 +10,12 @@ from dlcycle.data.quality.balance import check_fairness
 from dlcycle.data.quality.comprehensiveness import check_comprehensiveness
 from dlcycle.data.quality.consistency import check_consistency
 from dlcycle.data.quality.evidence import Evidence
-from dlcycle.data.quality.grades import PILLARS, Check, describe_quality, list_findings, sort_findings
+from dlcycle.data.quality.grades import PILLARS, Check, describe_quality, list_findings
 from dlcycle.data.quality.representativeness import check_representativeness
 from dlcycle.data.quality.soundness import check_validity
 from dlcycle.data.quality.uniqueness import check_uniqueness
 from dlcycle.data.recommend import recommend_settings
-from dlcycle.data.schema import check_schema, infer_schema
+from dlcycle.data.schema import infer_schema
 
 
 @dataclass(frozen=True)
@@ -44,27 +44,23 @@ def judge_data(evidence: Evidence) -> Judgement:
     settings = evidence.settings
     languages = None if "reason" in evidence.languages else evidence.languages
     pillars = check_pillars(evidence)
-    findings = list_findings(pillars, rows=evidence.rows)
-    if settings.data_schema is not None:
-        findings += check_schema(settings.data_schema.model_dump(), evidence.profile, languages=languages)
-    labels = evidence.cleaning.get("labels")
+    labels = evidence.split["labels"]["train"] if evidence.split else None
     quality = describe_quality(
         pillars,
         usable=not evidence.unusable,
-        kept=int(evidence.cleaning.get("rows_kept", 0)),
+        kept=sum(evidence.split["counts"].values()) if evidence.split else 0,
         rows=evidence.rows,
         evidence=_figures(evidence),
     )
     return Judgement(
-        profile={
-            **evidence.profile,
-            "associations": evidence.measured.get("associations", []),
-            "source": dict(evidence.source),
-        },
+        profile=_masked(evidence.profile)
+        | {"associations": evidence.measured.get("associations", []), "source": dict(evidence.source)},
         quality=_masked(quality),
-        findings=_masked(sort_findings(findings)),
+        findings=_masked(list_findings(pillars, rows=evidence.rows)),
         recommended=recommend_settings(
-            evidence.profile, settings=settings, imbalance=imbalance(labels) if labels else None
+            evidence.measured.get("training_words"),
+            settings=settings,
+            imbalance=imbalance(labels) if labels else None,
         ),
         schema=infer_schema(evidence.profile, languages=languages),
     )
@@ -90,13 +86,17 @@ def check_pillars(evidence: Evidence) -> dict[str, list[Check]]:
     return {name: list(check(evidence)) for name, check in zip(PILLARS, checks, strict=True)}
 
 
+_FROM_ROWS = ("text", "texts", "label", "labels", "suggested")
+"""Keys under which texts and labels of rows are shown."""
+
+
 def _masked(value: Any, key: str = "") -> Any:
-    """Mask personal data in every text of a row, whatever module it comes from."""
+    """Mask personal data in every text and label of a row, whatever module it comes from."""
     if isinstance(value, Mapping):
-        return {name: _masked(inner, name) for name, inner in value.items()}
+        return {_masked(name, key): _masked(inner, str(name)) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_masked(inner, key) for inner in value]
-    return mask_personal(value) if isinstance(value, str) and key in ("text", "texts") else value
+    return mask_personal(value) if isinstance(value, str) and key in _FROM_ROWS else value
 
 
 def _figures(evidence: Evidence) -> dict[str, Any]:

@@ -59,6 +59,8 @@ def _languages(evidence: Evidence) -> Check:
     title, languages = "Unexpected languages", evidence.languages
     if reason := reason_of(languages):
         return unknown("unexpected_language", title, reason)
+    if not languages["detected"]:
+        return unknown("unexpected_language", title, "No row's language could be told")
     unexpected = languages["unexpected"]
     count = sum(language["rows"] for language in unexpected)
     share = count / languages["rows"] if languages["rows"] else 0.0

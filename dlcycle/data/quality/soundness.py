@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from dlcycle.data.messages import quoted, several, shown
-from dlcycle.data.quality.evidence import Evidence, percent
-from dlcycle.data.quality.grades import Check, by_share
+from dlcycle.data.quality.evidence import Evidence, percent, reason_of
+from dlcycle.data.quality.grades import Check, Status, by_share
+from dlcycle.data.schema import check_schema
 
 _LIMITS = {
     "missing": (0.01, 0.2),
@@ -84,25 +85,65 @@ def check_validity(evidence: Evidence) -> Iterator[Check]:
         decision="Correct them, or have training set them aside too" if bad_rows and strict else "",
         config='[data]\non_bad_rows = "quarantine"' if bad_rows and strict else "",
     )
-    for finding in [
-        *evidence.source["findings"],
-        *evidence.cleaning.get("findings", ()),
-        *evidence.split.get("findings", ()),
-    ]:
-        warn = finding["name"] in _WARNED_OF
+    yield from _noticed(evidence)
+    yield from _absent_columns(evidence)
+    yield from _wrong_types(evidence)
+    yield from _flaws(evidence)
+    yield from _declared(evidence)
+    yield from _anomalies(evidence)
+
+
+def _noticed(evidence: Evidence) -> Iterator[Check]:
+    """What reading, cleaning and splitting noticed, save what is graded by its share of the rows."""
+    cleaning, split = evidence.cleaning.get("findings", ()), evidence.split.get("findings", ())
+    for finding in (*evidence.source["findings"], *cleaning, *split):
+        if finding["name"] in _LIMITS:
+            continue
+        name = finding["name"]
         yield Check(
-            finding["name"],
-            finding["name"].replace("_", " ").capitalize(),
-            "careful" if warn else "good",
+            name,
+            name.replace("_", " ").capitalize(),
+            "bad" if name == "unclosed_quote" else "careful" if name in _WARNED_OF else "good",
             f"{finding['count']:,}" if finding["count"] else "whole file",
             finding["message"],
             finding["count"],
             tuple({"row": row, "line": None, "text": "", "label": ""} for row in finding["rows"]),
+            decision="Close the quote, or double it, and look again" if name == "unclosed_quote" else "",
             noted=True,
         )
-    yield from _wrong_types(evidence)
-    yield from _flaws(evidence)
-    yield from _declared(evidence)
+
+
+def _absent_columns(evidence: Evidence) -> Iterator[Check]:
+    """Columns that are to be compared, and that the source lacks."""
+    data = evidence.settings.data
+    wanted = [("group_columns", name) for name in data.group_columns]
+    wanted += [("origin_column", data.origin_column)] if data.origin_column else []
+    absent = [f"{shown(name)} (data.{key})" for key, name in wanted if name not in evidence.source["columns"]]
+    if absent:
+        message = f"The source lacks {', '.join(absent)}; it has {quoted(evidence.source['columns'])}"
+        yield Check("absent_columns", "Columns to compare", "careful", f"{len(absent)} missing", message, noted=True)
+
+
+def _anomalies(evidence: Evidence) -> Iterator[Check]:
+    """What the data do against the frozen schema."""
+    if evidence.settings.data_schema is None:
+        return
+    languages = None if reason_of(evidence.languages) else evidence.languages
+    statuses: dict[str, Status] = {"critical": "bad", "warning": "careful", "note": "good"}
+    for anomaly in check_schema(evidence.settings.data_schema.model_dump(), evidence.profile, languages=languages):
+        yield Check(
+            anomaly["name"],
+            anomaly["title"],
+            statuses[anomaly["severity"]],
+            several(anomaly["count"], "row") if anomaly["count"] else "whole file",
+            anomaly["message"],
+            anomaly["count"],
+            tuple(anomaly["examples"]),
+            anomaly["cleaning"],
+            anomaly["decision"],
+            anomaly["config"],
+            noted=True,
+        )
 
 
 def _wrong_types(evidence: Evidence) -> Iterator[Check]:
@@ -113,16 +154,16 @@ def _wrong_types(evidence: Evidence) -> Iterator[Check]:
         fitting = sum(column["types"].get(kind, 0) for kind in _TYPES[column["type"]])
         if (count := column["rows"] - column["missing"] - fitting) > 0:
             wrong[f"{column['name']} ({several(count, 'value')} not {column['type']})"] = count
-    total = sum(wrong.values())
+    most = max(wrong.values(), default=0)
     yield Check(
         "wrong_type",
         "Values of the wrong type",
-        by_share(evidence.share(total), careful=1 / max(evidence.rows, 1)),
-        several(total, "value"),
+        by_share(evidence.share(most), careful=1 / max(evidence.rows, 1)),
+        several(sum(wrong.values()), "value"),
         f"Columns with values of another type: {quoted(wrong)}"
         if wrong
         else f"Every value fits its column ({several(len(typed), 'column')} of numbers, dates or truth values)",
-        total,
+        most,
         decision="Correct these values, or leave them out" if wrong else "",
     )
 
@@ -139,18 +180,16 @@ def _flaws(evidence: Evidence) -> Iterator[Check]:
             missing_label,
             cleaning="Rows without a label are removed" if missing_label else "",
         )
-    noticed = {finding["name"] for finding in evidence.source["findings"]}
+    noticed = {finding["name"]: finding["message"] for finding in evidence.source["findings"]}
     for found in evidence.validity["checks"]:
         name = found["name"]
-        if name in noticed:
-            continue
         careful, bad = _LIMITS[name]
         yield Check(
             name,
             found["title"],
             by_share(found["share"], careful=careful, bad=bad),
             f"{percent(found['share'])} of the rows",
-            f"{found['title']}: {several(found['count'], 'row')}",
+            noticed.get(name, found["title"]) + f": {several(found['count'], 'row')}",
             found["count"],
             tuple(found["examples"]),
             cleaning=_REMOVED_BY.get(name, "") if found["count"] else "",

@@ -11,7 +11,8 @@ def check_uniqueness(evidence: Evidence) -> Iterator[Check]:
     if not evidence.cleaning:
         yield unknown("exact_duplicates", "Exact duplicates", evidence.not_split or "The rows were not cleaned")
         return
-    exact = evidence.removed.get("exact_duplicate", 0)
+    leaks = sum(evidence.removed.get(f"leaks_into_{part}", 0) for part in ("validation", "test"))
+    exact = evidence.removed.get("exact_duplicate", 0) + leaks
     yield Check(
         "exact_duplicates",
         "Exact duplicates",
@@ -19,7 +20,7 @@ def check_uniqueness(evidence: Evidence) -> Iterator[Check]:
         f"{percent(evidence.share(exact))} of the rows",
         f"Rows that repeat another's text and label: {exact:,}" if exact else "No row repeats another",
         exact,
-        cleaning="One copy of each was kept" if exact else "",
+        cleaning="One copy of each was kept, that of the later part where parts are given" if exact else "",
     )
     near = evidence.split.get("near_duplicates")
     if not near or near["threshold"] is None:
