@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -229,9 +230,13 @@ def test_print_opens_what_is_folded(tab: browser.Page, tmp_path: Path) -> None:
     file.write_text(render(card_data.run()), encoding="utf-8")
     tab.open(file, settle=0.05)
     folded = "document.querySelector('details table, details pre').getClientRects().length"
-    hidden = tab.evaluate("document.querySelector('#provenance pre').checkVisibility({contentVisibilityAuto: true})")
+    visible = "document.querySelector('#provenance pre').checkVisibility({contentVisibilityAuto: true})"
+    hidden = tab.evaluate(visible)
     tab._call("Emulation.setEmulatedMedia", media="print")
-    shown = tab.evaluate("document.querySelector('#provenance pre').checkVisibility({contentVisibilityAuto: true})")
+    # The browser lays the page out anew a moment after the medium has changed.
+    deadline = time.monotonic() + 5
+    while not (shown := tab.evaluate(visible)) and time.monotonic() < deadline:
+        time.sleep(0.05)
     tab.resize(794)  # A4 at 96 pixels an inch
     assert tab.evaluate("document.documentElement.scrollWidth") <= 794
     assert tab.evaluate(folded) > 0

@@ -6,9 +6,9 @@ from metaflow.plugins.cards.card_modules.card import MetaflowCard
 
 from . import eda_live, eda_origin, eda_pillars, eda_profile, eda_summary, train_data
 from .eda_reading import tab_title
+from .live import user_state
 from .markup import Html
 from .page import content, contents, guarded, page
-from .train import _state
 
 ARTIFACTS = (
     "project",
@@ -67,12 +67,12 @@ class EdaCard(MetaflowCard):
         """The page of a finished task."""
         run = train_data.read(task, ARTIFACTS) | {"appended": self._appended}
         whole = any(name in run for name in DECISIVE)
-        body = result(run) if whole else eda_live.finished(run, _state(self.runtime_data))
+        body = result(run) if whole else eda_live.finished(run, user_state(self.runtime_data))
         return page(tab_title(run), body)
 
     def render_runtime(self, task: Any, data: Any) -> str:
         """The page of a task that runs, or of one that is about to fail."""
-        state = _state(data)
+        state = user_state(data)
         run = {"pathspec": task.pathspec}
         return page(tab_title(run, state), eda_live.running(run, state), live=state.get("status") != "failed")
 
@@ -80,4 +80,4 @@ class EdaCard(MetaflowCard):
         """New content for open pages of a task that runs; once it has ended, viewers load the final page instead."""
         if data.get("render_seq") == "final":
             return {}
-        return {"html": str(eda_live.running({"pathspec": task.pathspec}, _state(data)))}
+        return {"html": str(eda_live.running({"pathspec": task.pathspec}, user_state(data)))}

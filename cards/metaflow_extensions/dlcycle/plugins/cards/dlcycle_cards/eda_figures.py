@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .figures import ACCENT, FILL, GOOD, INK, SECOND, SIZE, SOFT, _drawing, _percent, _svg
+from .figures import ACCENT, FILL, GOOD, INK, SECOND, SIZE, SOFT, drawing, percent_tick, svg_of
 from .formats import finite
 
 LINES = 5
@@ -33,7 +33,7 @@ def learning_curve(points: Sequence[Mapping[str, Any]], forecast: Sequence[Mappi
     if not known:
         return None
     output = io.BytesIO()
-    with _drawing(output, SIZE) as axes:
+    with drawing(output, SIZE) as axes:
         rows, values, low, high = (list(column) for column in zip(*known, strict=True))
         spread = [
             [max(0.0, v - a) for v, a in zip(values, low, strict=True)],
@@ -59,10 +59,10 @@ def learning_curve(points: Sequence[Mapping[str, Any]], forecast: Sequence[Mappi
         axes.set(xlabel="labelled rows to learn from", ylabel="accuracy")
         axes.xaxis.set_major_formatter(_thousands)
         axes.xaxis.get_major_locator().set_params(nbins=5)
-        axes.yaxis.set_major_formatter(_percent)
+        axes.yaxis.set_major_formatter(percent_tick)
         handles, names = axes.get_legend_handles_labels()
         axes.legend(handles[::-1], names[::-1], loc="lower right", frameon=False)
-    return _svg(output)
+    return svg_of(output)
 
 
 def _place(value: float, bins: Sequence[tuple[float, ...]]) -> float | None:
@@ -83,7 +83,7 @@ def lengths(histogram: Sequence[Mapping[str, Any]], cap: object = None, unit: st
     if not bins:
         return None
     output = io.BytesIO()
-    with _drawing(output, SIZE) as axes:
+    with drawing(output, SIZE) as axes:
         places = [i + 0.5 for i in range(len(bins))]
         axes.bar(places, [row[2] for row in bins], width=0.94, color=FILL, edgecolor=ACCENT, linewidth=0.9)
         every = max(1, math.ceil(len(bins) / 8))
@@ -108,7 +108,7 @@ def lengths(histogram: Sequence[Mapping[str, Any]], cap: object = None, unit: st
                 va="top",
                 color=INK,
             )
-    return _svg(output)
+    return svg_of(output)
 
 
 def group_sizes(sizes: Sequence[Mapping[str, Any]], most: int = 12) -> bytes | None:
@@ -122,7 +122,7 @@ def group_sizes(sizes: Sequence[Mapping[str, Any]], most: int = 12) -> bytes | N
         names = [*names[: most - 1], f"{names[most - 1]}+"]
         heights = [*heights[: most - 1], sum(heights[most - 1 :])]
     output = io.BytesIO()
-    with _drawing(output, SIZE) as axes:
+    with drawing(output, SIZE) as axes:
         places = range(len(names))
         axes.bar(places, heights, width=0.7, color=FILL, edgecolor=ACCENT, linewidth=0.9)
         for place, height in zip(places, heights, strict=True):
@@ -144,7 +144,7 @@ def group_sizes(sizes: Sequence[Mapping[str, Any]], most: int = 12) -> bytes | N
         axes.yaxis.set_major_formatter(_thousands)
         axes.grid(visible=False, axis="x")
         axes.set(xlabel="rows in a group", ylabel="groups")
-    return _svg(output)
+    return svg_of(output)
 
 
 def over_time(shares: Sequence[Sequence[float | None]]) -> bytes | None:
@@ -157,7 +157,7 @@ def over_time(shares: Sequence[Sequence[float | None]]) -> bytes | None:
     if not drawn:
         return None
     output = io.BytesIO()
-    with _drawing(output, SIZE) as axes:
+    with drawing(output, SIZE) as axes:
         ends = []
         for number, (line, (colour, dash, marker)) in enumerate(zip(shares[:LINES], _STYLES, strict=False), 1):
             points = [(i, value) for i, value in enumerate(line, 1) if value is not None]
@@ -181,5 +181,5 @@ def over_time(shares: Sequence[Sequence[float | None]]) -> bytes | None:
             )
         axes.set(xlabel="period, in order of time", ylabel="share of the period's rows")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.yaxis.set_major_formatter(_percent)
-    return _svg(output)
+        axes.yaxis.set_major_formatter(percent_tick)
+    return svg_of(output)

@@ -10,7 +10,7 @@ from typing import Any
 from .charts import progress_bar
 from .eda_reading import share_of
 from .formats import PERCENT, count, duration, finite, moment, show
-from .live import _after_failure
+from .live import after_failure
 from .markup import Child, Html, data, join
 from .page import content, folded, guarded, note, preformatted, provenance, section, tile, tiles, verdict
 from .train_data import at, mapping
@@ -25,7 +25,7 @@ def running(run: Mapping[str, Any], state: Mapping[str, Any]) -> Html:
         data(state.get("title") or state.get("project") or "Exploring the data"),
         guarded("Failure", _failure, state) if failed else guarded("Progress", _progress, state),
         guarded("Key figures", _figures, state, failed),
-        guarded("What to do next", _after_failure, state) if failed else None,
+        guarded("What to do next", after_failure, state) if failed else None,
         guarded("Where this came from", _origin, run, state),
     )
 

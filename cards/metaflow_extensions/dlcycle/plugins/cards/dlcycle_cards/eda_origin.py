@@ -8,8 +8,17 @@ from .formats import NOT_RECORDED, count, duration, finite, moment, several, sho
 from .markup import Child, Html, data, join
 from .page import folded, note, pair, preformatted, provenance
 from .train_data import at, mapping
-from .train_dataset import _cleaning, _findings, _parts
-from .train_origin import _cost, _dotted, _git, _machine, _source, _split, _versions, plain_json
+from .train_dataset import cleaning_table, findings_table, parts_table
+from .train_origin import (
+    code_words,
+    cost_words,
+    dotted,
+    library_versions,
+    machine_words,
+    plain_json,
+    source_words,
+    split_words,
+)
 
 
 def _as_trained(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,7 +37,7 @@ def _format(run: Mapping[str, Any]) -> Child:
         join("compression ", data(source["compression"], 20)) if source.get("compression") else None,
         several(source["records"], "record") if finite(source.get("records")) is not None else None,
     ]
-    return _dotted(parts) or None
+    return dotted(parts) or None
 
 
 def _languages(run: Mapping[str, Any]) -> Child:
@@ -39,13 +48,13 @@ def _languages(run: Mapping[str, Any]) -> Child:
         duration(languages["seconds"]) if finite(languages.get("seconds")) is not None else None,
         f"{show(pace, interval=(0, 2))} rows a second" if pace is not None else None,
     ]
-    return _dotted(parts) or None
+    return dotted(parts) or None
 
 
 def _counts(run: Mapping[str, Any], trained: Mapping[str, Any]) -> Html:
     cleaning = gap(run.get("cleaning") or cleaning_of(run), "Counts through cleaning")
     parts = gap(run.get("split"), "Split")
-    return pair(cleaning or _cleaning(trained), parts or _parts(mapping(run.get("split"))))
+    return pair(cleaning or cleaning_table(trained), parts or parts_table(mapping(run.get("split"))))
 
 
 def origin(run: Mapping[str, Any]) -> Html:
@@ -63,15 +72,15 @@ def origin(run: Mapping[str, Any]) -> Html:
         "run": join(
             data(lineage.get("run") or run.get("pathspec")), " resumed from " if origin_run else None, origin_run
         ),
-        "data": _source(trained) if at(lineage, "source") or cleaning_of(run) else None,
+        "data": source_words(trained) if at(lineage, "source") or cleaning_of(run) else None,
         "read as": _format(trained),
         "fingerprint": data(run["data_fingerprint"]) if run.get("data_fingerprint") else None,
-        "split": data(split["reason"], 400) if split.get("reason") and not split.get("method") else _split(run),
+        "split": data(split["reason"], 400) if split.get("reason") and not split.get("method") else split_words(run),
         "languages by": _languages(run),
-        "code": _git(lineage),
-        "machine": _machine(lineage),
+        "code": code_words(lineage),
+        "machine": machine_words(lineage),
         "it took": duration(lineage["seconds"]) if finite(lineage.get("seconds")) is not None else None,
-        "cost": _cost(lineage),
+        "cost": cost_words(lineage),
         "time": f"{moment(lineage.get('started'))} to {moment(finished)}" if finished else None,
         "by": data(lineage["user"]) if lineage.get("user") else None,
         **commands,
@@ -82,10 +91,10 @@ def origin(run: Mapping[str, Any]) -> Html:
     return provenance(
         entries,
         _counts(run, trained),
-        _findings(trained),
+        findings_table(trained),
         folded("All settings", preformatted(plain_json(settings))) if settings else note(f"Settings: {NOT_RECORDED}."),
         folded("The schema as recorded", preformatted(plain_json(schema))) if schema else None,
-        folded(several(len(libraries), "library version"), preformatted(_versions(libraries))) if libraries else None,
+        library_versions(libraries),
         note(f"Artifacts that could not be read: {'; '.join(map(str, unreadable))}", "warn") if unreadable else None,
         note(f"Not shown: {count(run['appended'])} components appended by the step. This card draws artifacts.")
         if run.get("appended")

@@ -42,7 +42,7 @@ _RC: dict[Any, Any] = {
 
 
 @contextmanager
-def _drawing(output: io.BytesIO, size: tuple[float, float], **grid: Any) -> Iterator[Any]:
+def drawing(output: io.BytesIO, size: tuple[float, float], **grid: Any) -> Iterator[Any]:
     """A figure and its axes, written to `output` at the end. No global state of pyplot is touched."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -56,7 +56,8 @@ def _drawing(output: io.BytesIO, size: tuple[float, float], **grid: Any) -> Iter
         figure.savefig(output, format="svg", metadata=nothing, transparent=True)
 
 
-def _svg(output: io.BytesIO) -> bytes:
+def svg_of(output: io.BytesIO) -> bytes:
+    """The drawing without what stands before its first tag."""
     written = output.getvalue()
     return written[written.index(b"<svg") :]
 
@@ -100,7 +101,7 @@ def training_curves(history: Sequence[Mapping[str, Any]], best_epoch: object = N
     drawings = []
     for lines, title in ((loss, "loss"), (metrics, "validation")):
         output = io.BytesIO()
-        with _drawing(output, SIZE) as axes:
+        with drawing(output, SIZE) as axes:
             some = _lines(axes, history, lines)
             axes.set_ylabel(title)
             if best is not None:
@@ -118,7 +119,7 @@ def training_curves(history: Sequence[Mapping[str, Any]], best_epoch: object = N
                 )
         if not some:
             return None
-        drawings.append(_svg(output))
+        drawings.append(svg_of(output))
     return drawings[0], drawings[1]
 
 
@@ -133,7 +134,7 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> bytes | None:
     numbers = [_or(finite(row.get("n")), 0.0) for row in rows]
     start = max(0.0, min([*stated, *(o - d for o, d in zip(observed, low, strict=True))]) - 0.04)
     output = io.BytesIO()
-    with _drawing(output, (5.0, 3.9), nrows=2, sharex=True, height_ratios=[3.4, 1]) as (upper, lower):
+    with drawing(output, (5.0, 3.9), nrows=2, sharex=True, height_ratios=[3.4, 1]) as (upper, lower):
         upper.plot([start, 1], [start, 1], color=SOFT, linewidth=1.2, linestyle="--")
         upper.errorbar(
             stated,
@@ -155,15 +156,16 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> bytes | None:
         lower.yaxis.get_major_locator().set_params(nbins=2, integer=True)
         lower.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         for axis in (upper.xaxis, upper.yaxis):
-            axis.set_major_formatter(_percent)
-    return _svg(output)
+            axis.set_major_formatter(percent_tick)
+    return svg_of(output)
 
 
 def _or(value: float | None, other: float) -> float:
     return other if value is None else value
 
 
-def _percent(value: float, _position: int | None = None) -> str:
+def percent_tick(value: float, _position: int | None = None) -> str:
+    """A share as the label of an axis."""
     return f"{100 * value:.4g}\u00a0%"
 
 
@@ -174,7 +176,7 @@ def automation(curve: Sequence[Mapping[str, Any]], required: object, share: obje
         return None
     goal, at, reached = finite(required), finite(share), finite(precision)
     output = io.BytesIO()
-    with _drawing(output, (5.0, 3.9)) as axes:
+    with drawing(output, (5.0, 3.9)) as axes:
         axes.plot(shares, precisions, color=ACCENT, drawstyle="default")
         shown = [*precisions, *(value for value in (goal, reached) if value is not None)]
         span = max(shown) - min(shown) or 0.02
@@ -185,12 +187,12 @@ def automation(curve: Sequence[Mapping[str, Any]], required: object, share: obje
             ylim=(max(0.0, min(shown) - 0.12 * span), min(1 + 0.08 * span, max(shown) + 0.14 * span)),
         )
         if goal is not None:
-            axes.axhline(goal, color=GOOD, linewidth=1.4, linestyle="--", label=f"required: {_percent(goal)}")
+            axes.axhline(goal, color=GOOD, linewidth=1.4, linestyle="--", label=f"required: {percent_tick(goal)}")
         if at is not None and reached is not None:
             chosen = f"chosen: {100 * at:.0f}\u00a0% of rows"
             axes.plot([at], [reached], "D", color=SECOND, markersize=9, markeredgecolor="white", zorder=5, label=chosen)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(loc="lower left", frameon=False)
-        axes.xaxis.set_major_formatter(_percent)
-        axes.yaxis.set_major_formatter(_percent)
-    return _svg(output)
+        axes.xaxis.set_major_formatter(percent_tick)
+        axes.yaxis.set_major_formatter(percent_tick)
+    return svg_of(output)

@@ -23,7 +23,7 @@ def running(run: Mapping[str, Any], state: Mapping[str, Any]) -> Html:
         data(state.get("title") or state.get("project") or "Training"),
         guarded("Failure", _failure, state) if failed else guarded("Progress", _progress, state),
         guarded("Key figures", _figures, state, failed),
-        guarded("What to do next", _after_failure, state) if failed else None,
+        guarded("What to do next", after_failure, state) if failed else None,
         guarded("So far", _so_far, state, failed),
         guarded("Where this came from", _origin, run, state),
     )
@@ -68,7 +68,8 @@ def _failure(state: Mapping[str, Any]) -> Html:
     return verdict("bad", "Training stopped", message, kind)
 
 
-def _after_failure(state: Mapping[str, Any]) -> Html:
+def after_failure(state: Mapping[str, Any]) -> Html:
+    """What to type after a failure."""
     items = []
     if state.get("resume"):
         items.append(
@@ -192,3 +193,10 @@ def _candidate_origin(run: Mapping[str, Any], report: Mapping[str, Any]) -> Html
         folded("Everything the task reported", preformatted(plain_json(known))) if known else None,
         folded("All settings", preformatted(plain_json(project))) if project else None,
     )
+
+
+def user_state(data: Any) -> dict[str, Any]:
+    """What the flow told the card of a running task; empty when it told nothing."""
+    user = data.get("user") if isinstance(data, dict) else None
+    state = user.get("dlcycle") if isinstance(user, dict) else None
+    return state if isinstance(state, dict) else {}

@@ -65,12 +65,12 @@ class TrainCard(MetaflowCard):
     def render(self, task: Any) -> str:
         """The page of a finished task."""
         run = train_data.read(task, ARTIFACTS) | {"appended": self._appended}
-        body = result(run) if "metrics" in run else live.finished(run, _state(self.runtime_data))
+        body = result(run) if "metrics" in run else live.finished(run, live.user_state(self.runtime_data))
         return page(train_data.tab_title(run), body)
 
     def render_runtime(self, task: Any, data: Any) -> str:
         """The page of a task that runs, or of one that is about to fail."""
-        state = _state(data)
+        state = live.user_state(data)
         run = {"pathspec": task.pathspec}
         return page(train_data.tab_title(run, state), live.running(run, state), live=state.get("status") != "failed")
 
@@ -78,10 +78,4 @@ class TrainCard(MetaflowCard):
         """New content for open pages of a task that runs; once it has ended, viewers load the final page instead."""
         if data.get("render_seq") == "final":
             return {}
-        return {"html": str(live.running({"pathspec": task.pathspec}, _state(data)))}
-
-
-def _state(data: Any) -> dict[str, Any]:
-    user = data.get("user") if isinstance(data, dict) else None
-    state = user.get("dlcycle") if isinstance(user, dict) else None
-    return state if isinstance(state, dict) else {}
+        return {"html": str(live.running({"pathspec": task.pathspec}, live.user_state(data)))}

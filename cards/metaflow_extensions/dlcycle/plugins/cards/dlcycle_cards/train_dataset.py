@@ -25,7 +25,8 @@ _REASONS = {
 }
 
 
-def _cleaning(run: Mapping[str, Any]) -> Html:
+def cleaning_table(run: Mapping[str, Any]) -> Html:
+    """What cleaning did, as a table that adds up."""
     cleaning = mapping(at(run, "lineage", "cleaning"))
     if not cleaning:
         return note("Counts through cleaning: not recorded by this run.")
@@ -51,7 +52,8 @@ def _cleaning(run: Mapping[str, Any]) -> Html:
     )
 
 
-def _parts(split: Mapping[str, Any]) -> Html:
+def parts_table(split: Mapping[str, Any]) -> Html:
+    """Rows of each class in each part of the split."""
     labels, counts = mapping(split.get("labels")), mapping(split.get("counts"))
     if not counts:
         return note("Split: not recorded by this run.")
@@ -122,7 +124,8 @@ def _conflicts(cleaning: Mapping[str, Any]) -> Html | None:
     return folded(f"{many} with more than one label", table(columns, rows, name="Conflicting labels", shown=20))
 
 
-def _findings(run: Mapping[str, Any]) -> Html | None:
+def findings_table(run: Mapping[str, Any]) -> Html | None:
+    """What was noticed while reading, cleaning and splitting; None when nothing was."""
     places = (
         at(run, "lineage", "source", "findings"),
         at(run, "lineage", "cleaning", "findings"),
@@ -181,9 +184,9 @@ def source_to_test(run: Mapping[str, Any]) -> Html:
         "From source to test part",
         lead,
         _checks(run),
-        pair(_cleaning(run), _parts(mapping(run.get("split")))),
+        pair(cleaning_table(run), parts_table(mapping(run.get("split")))),
         _variants(cleaning),
-        _findings(run),
+        findings_table(run),
         _conflicts(cleaning),
         anchor="data",
         long=True,

@@ -15,7 +15,8 @@ def plain_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=lambda item: f"<{type(item).__name__}>")
 
 
-def _machine(lineage: Mapping[str, Any]) -> Child:
+def machine_words(lineage: Mapping[str, Any]) -> Child:
+    """The machine and what the task used of it."""
     machine = mapping(lineage.get("machine"))
     if not machine:
         return None
@@ -27,7 +28,7 @@ def _machine(lineage: Mapping[str, Any]) -> Child:
         f"{show(machine['memory_gb'], PLAIN, (0, 2))}{SPACE}GB of memory" if finite(machine.get("memory_gb")) else None,
         (data(", ".join(map(str, gpus)) if isinstance(gpus, (list, tuple)) else gpus)) if gpus else "no GPU",
     ]
-    return _dotted(parts)
+    return dotted(parts)
 
 
 def _used(lineage: Mapping[str, Any]) -> Child:
@@ -43,15 +44,17 @@ def _used(lineage: Mapping[str, Any]) -> Child:
     ):
         if finite(used.get(key)) is not None:
             parts.append(f"{words}{form(used[key])}")
-    return _dotted(parts) if parts else None
+    return dotted(parts) if parts else None
 
 
-def _dotted(parts: list[Child]) -> Html:
+def dotted(parts: list[Child]) -> Html:
+    """Parts that are there, with dots between them."""
     kept = [part for part in parts if part]
     return join([[" · " if i else "", part] for i, part in enumerate(kept)])
 
 
-def _cost(lineage: Mapping[str, Any]) -> Child:
+def cost_words(lineage: Mapping[str, Any]) -> Child:
+    """What the run cost, or why that is not known."""
     cost = mapping(lineage.get("cost"))
     if finite(cost.get("amount")) is None:
         return data(cost["reason"]) if cost.get("reason") else None
@@ -62,7 +65,8 @@ def _cost(lineage: Mapping[str, Any]) -> Child:
     return show(cost["amount"], unit) + price
 
 
-def _git(lineage: Mapping[str, Any]) -> Child:
+def code_words(lineage: Mapping[str, Any]) -> Child:
+    """The commit and the version that ran."""
     git = mapping(lineage.get("git"))
     version = lineage.get("dlcycle")
     parts: list[Child] = [join("dlcycle ", data(version)) if version else None]
@@ -72,10 +76,11 @@ def _git(lineage: Mapping[str, Any]) -> Child:
         parts.append(join("git ", data(str(git["commit"])[:12]), branch, f" ({state})"))
     elif git.get("reason"):
         parts.append(join("no git commit: ", data(git["reason"])))
-    return _dotted(parts) or None
+    return dotted(parts) or None
 
 
-def _split(run: Mapping[str, Any]) -> Child:
+def split_words(run: Mapping[str, Any]) -> Child:
+    """How the rows were split."""
     split = mapping(run.get("split"))
     if not split:
         return None
@@ -84,7 +89,8 @@ def _split(run: Mapping[str, Any]) -> Child:
     return join(data(split.get("method")), ", seed ", data(split.get("seed")), f" · {sizes}" if sizes else None)
 
 
-def _source(run: Mapping[str, Any]) -> Child:
+def source_words(run: Mapping[str, Any]) -> Child:
+    """Where the rows came from and how many remained."""
     source, cleaning = mapping(at(run, "lineage", "source")), mapping(at(run, "lineage", "cleaning"))
     if not source and not cleaning:
         return None
@@ -94,7 +100,7 @@ def _source(run: Mapping[str, Any]) -> Child:
     )
     digest = join("sha256 ", data(source["sha256"])) if source.get("sha256") else None
     size_words = f"{count(size)}{SPACE}bytes" if size is not None else None
-    return _dotted([data(source.get("uri") or source.get("name") or "source not recorded"), size_words, rows, digest])
+    return dotted([data(source.get("uri") or source.get("name") or "source not recorded"), size_words, rows, digest])
 
 
 def _model(run: Mapping[str, Any]) -> Child:
@@ -109,7 +115,7 @@ def _model(run: Mapping[str, Any]) -> Child:
     parts.append(f"temperature {show(temperature, PLAIN)}" if temperature is not None else None)
     total = len(records(run.get("candidates")))
     parts.append(f"best of {count(total)} on the validation part" if total > 1 else None)
-    return _dotted(parts) or None
+    return dotted(parts) or None
 
 
 def origin(run: Mapping[str, Any]) -> Html:
@@ -126,14 +132,14 @@ def origin(run: Mapping[str, Any]) -> Html:
         "run": join(
             data(lineage.get("run") or run.get("pathspec")), " resumed from " if origin_run else None, origin_run
         ),
-        "data": _source(run),
+        "data": source_words(run),
         "fingerprint": data(run["data_fingerprint"]) if run.get("data_fingerprint") else None,
-        "split": _split(run),
+        "split": split_words(run),
         "model": _model(run),
-        "code": _git(lineage),
-        "machine": _machine(lineage),
+        "code": code_words(lineage),
+        "machine": machine_words(lineage),
         "training took": _used(lineage),
-        "cost": _cost(lineage),
+        "cost": cost_words(lineage),
         "time": f"{moment(lineage.get('started'))} to {moment(finished)}" if finished else None,
         "by": data(lineage["user"]) if lineage.get("user") else None,
         **commands,
@@ -145,7 +151,9 @@ def origin(run: Mapping[str, Any]) -> Html:
     return provenance(
         entries,
         folded("All settings", preformatted(plain_json(settings))) if settings else None,
-        folded(several(len(libraries), "library version"), preformatted(_versions(libraries))) if libraries else None,
+        folded(several(len(libraries), "library version"), preformatted(library_versions(libraries)))
+        if libraries
+        else None,
         folded("Description of the model file", preformatted(plain_json(description))) if description else None,
         note(f"Artifacts that could not be read: {'; '.join(map(str, unreadable))}", "warn") if unreadable else None,
         note(f"Not shown: {several(run['appended'], 'component')} appended by the step. This card draws artifacts.")
@@ -154,5 +162,7 @@ def origin(run: Mapping[str, Any]) -> Html:
     )
 
 
-def _versions(libraries: Mapping[str, Any]) -> str:
-    return "\n".join(f"{name}=={version}" for name, version in libraries.items())
+def library_versions(libraries: Mapping[str, Any]) -> Html | None:
+    """A folded list with a line for each library; None when none was recorded."""
+    lines = "\n".join(f"{name}=={version}" for name, version in libraries.items())
+    return folded(several(len(libraries), "library version"), preformatted(lines)) if lines else None
