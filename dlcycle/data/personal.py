@@ -107,13 +107,15 @@ _NATIONAL = re.compile(
     r"|0[1-9]([ .])\d\d(?:\2\d\d){3}"  # France: 01 23 45 67 89
     rf"){_AFTER}"
 )
+_NUMBER = rf"(?<!\d)(?P<number>\+?\(?\d+\)?(?:[{_SPACE}{_DASH}./()]{{1,2}}\d{{2,}})*){_AFTER}"
+_FOLLOWING = re.compile(rf"[\s,;/&|]*(?:\b(?:or|and)\b[\s:]*)?{_NUMBER}", re.IGNORECASE)
+"""A further number after one that was announced."""
 _ANNOUNCED = re.compile(
     r"(?<![A-Za-z0-9])"
     r"(?:phones?|tel|telephone|telefon|teléfono|téléphone|call(?:ing)?|contact|whatsapp|fax|ph|helpline|hotline|mobile|mob"
     r"|mobil|toll[ -]free|customer care|फोन|मोबाइल|电话|電話)"
     r"(?:[\s:.,#()_-]|\b(?:us|me|at|on|no|nr|number|numbers|brand|customer|service|care|toll|free|our|is|or|via|only"
-    r"|line|the|support|team|msg|your|queries|please|नंबर)\b|(?<=_)(?:us|no|number)\b){0,12}"
-    rf"(?<!\d)(?P<number>\+?\(?\d+\)?(?:[{_SPACE}{_DASH}./()]{{1,2}}\d{{2,}})*){_AFTER}",
+    r"|line|the|support|team|msg|your|queries|please|नंबर)\b|(?<=_)(?:us|no|number)\b){0,12}" + _NUMBER,
     re.IGNORECASE,
 )
 
@@ -244,7 +246,7 @@ def _checked(pattern: re.Pattern[str], text: str, check: Callable[[str], bool]) 
 def _phones(text: str) -> Iterator[Span]:
     spans: list[Span] = []
     candidates = [_international(match) for match in _INTERNATIONAL.finditer(text)]
-    candidates += [_announced(match) for match in _ANNOUNCED.finditer(text)]
+    candidates += [span for match in _ANNOUNCED.finditer(text) for span in _announced(match)]
     candidates += [match.span() for match in _NATIONAL.finditer(text) if 9 <= len(_digits(match[0])) <= 12]
     end_of_last = 0
     for span in sorted(filter(None, candidates)):
@@ -269,13 +271,22 @@ def _international(match: re.Match[str]) -> Span | None:
     return (start, start + fits[-1]) if fits else None
 
 
-def _announced(match: re.Match[str]) -> Span | None:
-    """Return the part of a number after a word such as "call" that is a phone number."""
-    start, number = match.start("number"), match["number"]
-    groups = _group_ends(number, 0)
-    # eight digits in groups are rather two years or a screen's width and height
-    fits = [end for end, length in groups if 9 <= length <= 13 or (length == 8 and len(groups) == 1)]
-    return (start, start + fits[-1]) if fits else None
+def _announced(match: re.Match[str]) -> Iterator[Span]:
+    """Yield the phone numbers that follow a word such as "call", one or several."""
+    number, start, end = match["number"], match.start("number"), 0
+    while True:
+        groups = _group_ends(number, end)
+        # eight digits in groups are rather two years or a screen's width and height
+        fits = [stop for stop, length in groups if 9 <= length <= 13 or (length == 8 and len(groups) == 1)]
+        if fits:
+            first = _GROUP.search(number, end)
+            assert first is not None
+            yield start + (first.start() if end else 0), start + fits[-1]
+            end = fits[-1]
+        elif end and (following := _FOLLOWING.match(match.string, start + end)):
+            number, start, end = following["number"], following.start("number"), 0
+        else:
+            return
 
 
 def _group_ends(number: str, offset: int) -> list[tuple[int, int]]:

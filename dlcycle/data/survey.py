@@ -14,7 +14,13 @@ import pyarrow.parquet as pq
 from dlcycle.config import Project
 from dlcycle.data.dataset import table_from_bytes, table_to_bytes
 from dlcycle.data.header import needed_columns
-from dlcycle.data.language import describe_languages, detect_languages, language_state, merge_languages
+from dlcycle.data.language import (
+    describe_languages,
+    detect_languages,
+    language_name,
+    language_state,
+    merge_languages,
+)
 from dlcycle.data.profile import describe_profile, merge_profiles, profile_shard
 from dlcycle.data.rawtable import RawTable
 from dlcycle.data.texts import CHUNK
@@ -151,6 +157,10 @@ def merge_surveys(states: Sequence[State], *, settings: Project) -> dict[str, An
     elif merged["languages"] is not None:
         expected = settings.data.languages
         languages = describe_languages(merged["languages"], expected=expected, seconds=merged["seconds"])
+        codes = table_from_bytes(merged["facts"]).set_index("row")["language"]
+        profile["samples"] = [
+            sample | {"language": language_name(codes[sample["row"]])} for sample in profile["samples"]
+        ]
     return {
         "profile": profile,
         "validity": describe_validity(merged["validity"], profile["rows"]),

@@ -300,3 +300,13 @@ def test_real_descriptions(ecommerce_csv):
     found = [kinds(text) for text in texts]
     assert 90 <= sum("phone" in row for row in found) <= 115
     assert sum(kind != "phone" for row in found for kind in row) <= 1
+
+
+@pytest.mark.parametrize("between", [" ", ", ", " or ", "/", " & "])
+def test_every_number_after_an_announcing_word_is_masked(between: str) -> None:
+    masked = mask_personal(f"please call 1800 180 3366{between}98765 43210 for 12 months")
+    assert masked.endswith("10 for 12 months")
+    assert "3366" not in masked
+    assert "98765" not in masked
+    # A width and height after a number are none.
+    assert mask_personal("call 1800 180 3366, 1920 1080").endswith(", 1920 1080")
