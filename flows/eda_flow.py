@@ -201,6 +201,7 @@ class EdaFlow(BaseFlow):
             "cleaning": self.cleaning,
             "data_fingerprint": self.data_fingerprint,
             "git": self.code_state,
+            "machine": lineage.machine(),
         }
 
 

@@ -50,6 +50,13 @@ def code_state() -> dict[str, Any]:
     return git_state(Path(sys.argv[0]).resolve().parent)
 
 
+def machine() -> dict[str, Any]:
+    """The machine of this task."""
+    from dlcycle.train.lineage import machine
+
+    return machine()
+
+
 def describe_run(settings: "Project", *, started: float, log_step: str, card_step: str) -> dict[str, Any]:
     """What is known about the run as a whole, as plain data: times, cost, versions, settings and commands.
 

@@ -195,7 +195,7 @@ def evidence() -> dict[str, Any]:
             ],
         },
         "conflicts": {
-            "texts": 8, "rows": 22, "near_texts": 3,
+            "texts": 8, "rows": 22, "near_groups": 3,
             "examples": [{"text": TEXTS[2], "labels": {"Household": 2, "Books": 1}, "rows": [44, 812, 5110]}],
         },
         "split_tests": [

@@ -71,7 +71,7 @@ def test_the_final_card_says_it_all_in_order() -> None:
         "Classes 4 smallest 1,467 rows · largest 2.4 times as many",
         "Languages 3 English 94.6 % · 359 rows in an unexpected one · 201 rows undecided",
         "Decisions to take",
-        '✕ critical Labels that look wrong 189 rows, 1.8 % The threshold is 1 % of the rows. '
+        '✕ critical Labels that look wrong 189 rows, 1.8 % of those read The threshold is 1 % of the rows. '
         'Decide: Correct them, or train on them as they are. [data] corrections = "corrected.csv"',
         "Decide: Are these the same class? [data] merge_label_variants = true",
         "Uniqueness ✕ D · weak One row in eight repeats another text. 1 bad",

@@ -63,6 +63,7 @@ def test_the_public_artifacts_are_plain_data(run: Run) -> None:
     assert found["profile"]["shards"] == 2
     assert sum(item["rows"] for item in found["languages"]["counts"]) == 300
     assert {item["code"] for item in found["languages"]["counts"]} >= {"en", "hi", "unknown"}
+    assert all(sample["language"] for sample in found["profile"]["samples"])
     assert len(found["data_fingerprint"]) == 64
     assert len(found["quality"]["pillars"]) == 6
     kept = 300 - found["removed"]["total"]

@@ -112,7 +112,7 @@ def _figures(evidence: Evidence) -> dict[str, Any]:
         conflicts = {
             "texts": cleaning["conflict_count"],
             "rows": cleaning["conflict_rows"],
-            "near_texts": near["conflicts"]["groups"] if near else 0,
+            "near_groups": near["conflicts"]["groups"] if near else 0,
             "examples": cleaning["conflicts"],
         }
     return measured | {

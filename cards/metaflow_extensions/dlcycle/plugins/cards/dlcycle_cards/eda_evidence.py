@@ -133,14 +133,12 @@ def conflicts(found: object) -> Html:
     absent = gap(found, "Conflicting labels")
     if absent:
         return join(head, absent)
-    texts, near = finite(at(found, "texts")), finite(at(found, "near_texts"))
+    texts, near = finite(at(found, "texts")), finite(at(found, "near_groups"))
     if texts == 0 and not near:
         return join(head, note("No text has more than one label.", "good"))
-    said = el(
-        "p",
-        f"{several(texts, 'text')} with more than one label, in {several(at(found, 'rows'), 'row')}; "
-        f"{several(near, 'near duplicate')} labelled differently.",
-    )
+    equal = f"{several(texts, 'text')} with more than one label, in {several(at(found, 'rows'), 'row')}"
+    alike = f"{several(near, 'group')} of nearly equal texts with different labels"
+    said = el("p", f"{equal if texts else 'No text has more than one label'}; {alike}.")
     rows: list[Sequence[Child]] = []
     for item in records(at(found, "examples"))[:EXAMPLES]:
         several_texts = item.get("texts")

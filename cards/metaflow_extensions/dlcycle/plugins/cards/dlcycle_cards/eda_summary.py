@@ -125,7 +125,7 @@ def _how_many(item: Mapping[str, Any]) -> str:
     if not number:
         return ""
     # Only findings about rows have a share; others count columns or values.
-    return f"{several(number, 'row')}, {small_share(share)}" if share else f"{count(number)} found"
+    return f"{several(number, 'row')}, {small_share(share)} of those read" if share else f"{count(number)} found"
 
 
 def _finding(item: Mapping[str, Any]) -> Html:
