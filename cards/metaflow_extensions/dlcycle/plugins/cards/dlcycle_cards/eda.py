@@ -5,10 +5,10 @@ from typing import Any
 from metaflow.plugins.cards.card_modules.card import MetaflowCard
 
 from . import eda_live, eda_origin, eda_pillars, eda_profile, eda_summary, train_data
-from .eda_reading import tab_title
 from .live import user_state
 from .markup import Html
 from .page import content, contents, guarded, page
+from .titles import heading, kicker, tab_title
 
 ARTIFACTS = (
     "project",
@@ -38,8 +38,8 @@ def result(run: dict[str, Any]) -> Html:
     )
     evidence = (*first, *eda_pillars.SECTIONS, *eda_profile.SECTIONS)
     return content(
-        eda_summary.kicker(run),
-        eda_summary.heading(run),
+        kicker("Exploring the data", run),
+        heading(run, "Data set"),
         guarded("Verdict", eda_summary.verdict_bar, run),
         guarded("Key figures", eda_summary.key_figures, run),
         contents({anchor: title for anchor, title, _ in evidence} | {"provenance": "Where this came from"}),
@@ -68,13 +68,13 @@ class EdaCard(MetaflowCard):
         run = train_data.read(task, ARTIFACTS) | {"appended": self._appended}
         whole = any(name in run for name in DECISIVE)
         body = result(run) if whole else eda_live.finished(run, user_state(self.runtime_data))
-        return page(tab_title(run), body)
+        return page(tab_title("Data", run), body)
 
     def render_runtime(self, task: Any, data: Any) -> str:
         """The page of a task that runs, or of one that is about to fail."""
         state = user_state(data)
         run = {"pathspec": task.pathspec}
-        return page(tab_title(run, state), eda_live.running(run, state), live=state.get("status") != "failed")
+        return page(tab_title("Data", run, state), eda_live.running(run, state), live=state.get("status") != "failed")
 
     def refresh(self, task: Any, data: Any) -> dict[str, str]:
         """New content for open pages of a task that runs; once it has ended, viewers load the final page instead."""

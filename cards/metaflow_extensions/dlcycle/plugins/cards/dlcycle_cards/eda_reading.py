@@ -155,9 +155,3 @@ def rows_kept(run: Mapping[str, Any]) -> float | None:
     later = mapping(at(run, "removed", "counts"))
     leaks = [n for reason, n in later.items() if str(reason).startswith("leaks_into") and reason not in counted]
     return None if kept is None else kept - sum(finite(n) or 0.0 for n in leaks)
-
-
-def tab_title(run: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> str:
-    """Name of the browser's tab."""
-    name = at(run, "project", "project", "name") or at(state, "project") or ""
-    return " · ".join(part for part in ("Data", str(name), str(run.get("pathspec", ""))) if part)

@@ -13,7 +13,7 @@ from .eda_reading import (
     rows_table,
     share_of,
 )
-from .formats import NOT_MEASURED, NOT_RECORDED, count, duration, finite, moment, several, show, small_share
+from .formats import NOT_MEASURED, NOT_RECORDED, count, finite, several, show, small_share
 from .markup import Child, Html, data, el, join
 from .page import Column, Level, chip, folded, note, preformatted, section, table, tile, tiles, verdict
 from .train_data import at, mapping, records
@@ -30,26 +30,6 @@ MOST = 100
 """Findings shown in full."""
 _BADGES = {"good": "fit to learn from", "careful": "fit to learn from, with care", "bad": "not fit to learn from yet"}
 _SEVERITIES: dict[str, Level] = {"critical": "bad", "warning": "careful", "note": "info"}
-
-
-def kicker(run: Mapping[str, Any]) -> list[Child]:
-    """Stage, project, run, when and how long."""
-    lineage = mapping(run.get("lineage"))
-    name = at(run, "project", "project", "name")
-    seconds = lineage.get("seconds") or at(lineage, "resources", "seconds")
-    return [
-        "Exploring the data",
-        data(name) if name else None,
-        data("/".join(str(lineage.get("run") or run.get("pathspec", "")).split("/")[:2])),
-        moment(lineage["started"]) if lineage.get("started") else None,
-        duration(seconds) if finite(seconds) is not None else None,
-    ]
-
-
-def heading(run: Mapping[str, Any]) -> Html:
-    """The project's title."""
-    title = at(run, "project", "project", "title") or at(run, "project", "project", "name")
-    return data(title or "Data set")
 
 
 def verdict_bar(run: Mapping[str, Any]) -> Html:

@@ -8,6 +8,7 @@ from metaflow.plugins.cards.card_modules.card import MetaflowCard
 from . import live, train_data, train_evidence, train_origin, train_summary
 from .markup import Html
 from .page import content, contents, guarded, page
+from .titles import heading, kicker, tab_title
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +36,8 @@ def result(run: dict[str, Any]) -> Html:
     """The page of a finished run: verdict, figures that decide, what to do next, evidence, where it came from."""
     evidence = train_evidence.SECTIONS
     return content(
-        train_summary.kicker(run),
-        train_summary.heading(run),
+        kicker("Model development", run),
+        heading(run, "Trained model"),
         guarded("Verdict", train_summary.verdict_bar, run),
         guarded("Key figures", train_summary.key_figures, run),
         guarded("What to do next", train_summary.next_steps, run),
@@ -66,13 +67,13 @@ class TrainCard(MetaflowCard):
         """The page of a finished task."""
         run = train_data.read(task, ARTIFACTS) | {"appended": self._appended}
         body = result(run) if "metrics" in run else live.finished(run, live.user_state(self.runtime_data))
-        return page(train_data.tab_title(run), body)
+        return page(tab_title("Training", run), body)
 
     def render_runtime(self, task: Any, data: Any) -> str:
         """The page of a task that runs, or of one that is about to fail."""
         state = live.user_state(data)
         run = {"pathspec": task.pathspec}
-        return page(train_data.tab_title(run, state), live.running(run, state), live=state.get("status") != "failed")
+        return page(tab_title("Training", run, state), live.running(run, state), live=state.get("status") != "failed")
 
     def refresh(self, task: Any, data: Any) -> dict[str, str]:
         """New content for open pages of a task that runs; once it has ended, viewers load the final page instead."""

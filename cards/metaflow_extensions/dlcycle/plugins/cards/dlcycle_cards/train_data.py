@@ -39,12 +39,6 @@ def mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def tab_title(run: Mapping[str, Any], state: Mapping[str, Any] | None = None) -> str:
-    """Name of the browser's tab."""
-    name = at(run, "project", "project", "name") or at(state, "project") or ""
-    return " · ".join(part for part in ("Training", str(name), str(run.get("pathspec", ""))) if part)
-
-
 def primary(run: Mapping[str, Any]) -> str:
     """The metric that selects and compares models."""
     metric = at(run, "project", "plan", "metric")

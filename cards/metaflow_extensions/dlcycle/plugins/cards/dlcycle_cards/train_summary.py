@@ -10,21 +10,19 @@ from .formats import (
     Unit,
     count,
     currency_unit,
-    duration,
     ends,
     exact,
     finite,
     interval_text,
     measured,
-    moment,
     reason_of,
     several,
     show,
     value_of,
 )
-from .markup import Child, Html, data
+from .markup import Html, data
 from .page import Level, note, section, tile, tiles, todo, verdict
-from .train_data import at, mapping, primary, records
+from .train_data import at, primary, records
 
 METRICS: dict[str, tuple[str, Unit]] = {
     "accuracy": ("Accuracy", PERCENT),
@@ -42,26 +40,6 @@ def unit_of(metric: str, run: Mapping[str, Any]) -> tuple[str, Unit]:
         currency = at(run, "metrics", "currency") or at(run, "project", "plan", "costs", "currency")
         return "Cost per 1,000 rows", currency_unit(currency)
     return METRICS.get(metric, (metric.replace("_", " "), PLAIN))
-
-
-def kicker(run: Mapping[str, Any]) -> list[Child]:
-    """Stage, project, run, when and how long."""
-    lineage = mapping(run.get("lineage"))
-    name = at(run, "project", "project", "name")
-    seconds = lineage.get("seconds") or at(lineage, "resources", "seconds")
-    return [
-        "Model development",
-        data(name) if name else None,
-        data("/".join(str(lineage.get("run") or run.get("pathspec", "")).split("/")[:2])),
-        moment(lineage["started"]) if lineage.get("started") else None,
-        duration(seconds) if finite(seconds) is not None else None,
-    ]
-
-
-def heading(run: Mapping[str, Any]) -> Html:
-    """The project's title."""
-    title = at(run, "project", "project", "title") or at(run, "project", "project", "name")
-    return data(title or "Trained model")
 
 
 def judged(run: Mapping[str, Any]) -> tuple[Level, str]:
