@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaflow import Parameter, card, config_expr, resources, retry, step, timeout
 
-from dlcycle.flowkit import lineage, live, summary
+from dlcycle.flowkit import lineage, live, output, summary
 from dlcycle.flowkit.base import BaseFlow
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class EdaFlow(BaseFlow):
 
         self.started = time.time()
         if self.write_schema:
-            summary.check_output(self.write_schema, option="--write-schema")
+            output.check_output(self.write_schema, option="--write-schema")
         settings = self.settings()
         table, self.source = self.read_source(settings)
         self.quarantined, self.code_state = table_to_bytes(table.quarantined), lineage.code_state()
@@ -114,7 +114,7 @@ class EdaFlow(BaseFlow):
         if self.write_schema:
             from dlcycle.data.schema import schema_to_toml
 
-            print(summary.write_output(self.write_schema, schema_to_toml(self.schema), option="--write-schema"))
+            print(output.write_output(self.write_schema, schema_to_toml(self.schema), option="--write-schema"))
         print(summary.describe_data(self))
 
     # Hooks

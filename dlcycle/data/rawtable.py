@@ -81,17 +81,13 @@ class RawTable:
 
     def values(self, name: str) -> Iterator[str | None]:
         """The values of a column, str or None, of which only a few thousand are Python objects at a time."""
-        return values_of(self.table.column(name))
+        column = self.table.column(name)
+        for start in range(0, len(column), CHUNK):
+            yield from column.slice(start, CHUNK).to_pylist()
 
     def column_by_row(self, name: str) -> pd.Series:
         """A column whose values recur, by record number from 1."""
         return pd.Series(list(self.values(name)), index=self.positions + 1, dtype=object)
-
-
-def values_of(column: pa.ChunkedArray) -> Iterator[str | None]:
-    """Yield the values of an Arrow column, str or None."""
-    for start in range(0, len(column), CHUNK):
-        yield from column.slice(start, CHUNK).to_pylist()
 
 
 @dataclass

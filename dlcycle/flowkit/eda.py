@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, Literal
 
 from metaflow import Run
-from metaflow.exception import MetaflowException, MetaflowNotFound
+from metaflow.exception import MetaflowException
 
 from dlcycle.errors import ConfigError, DataError
 
@@ -96,7 +96,7 @@ def _finished_run(pathspec: str) -> Any:
         raise ConfigError(f"--eda-run: expected FLOW/ID, such as EdaFlow/1763681000, got {pathspec!r}")
     try:
         run = Run(pathspec, _namespace_check=False)
-    except (MetaflowNotFound, MetaflowException) as failure:
+    except MetaflowException as failure:
         raise ConfigError(f"--eda-run: there is no run {pathspec} in this datastore: {failure}") from None
     if not run.successful:
         state = "has failed" if run.finished else "is still running"

@@ -2,12 +2,11 @@
 
 import shlex
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from metaflow import current
 
-from dlcycle.errors import ConfigError, GateError
+from dlcycle.errors import GateError
 from dlcycle.flowkit.failures import flow_command
 
 _TITLES = {"accuracy": "accuracy", "macro_f1": "macro F1"}
@@ -81,31 +80,3 @@ def describe_data(flow: Any) -> str:
         data = f" --data {shlex.quote(flow.data)}" if flow.data else ""
         lines.append(f"Freeze its schema:   {flow_command()}{config} run{data} --write-schema schema.toml")
     return "\n".join(lines)
-
-
-def check_output(path: str, *, option: str) -> None:
-    """Refuse, before any work is done, a file that cannot be written in the end.
-
-    Raises:
-        ConfigError: its folder does not exist; the message names the option.
-    """
-    folder = Path(path).expanduser().absolute().parent
-    if not folder.is_dir():
-        raise ConfigError(f"{option}: the folder {folder} does not exist; make it, or name a file elsewhere")
-
-
-def write_output(path: str, text: str, *, option: str) -> str:
-    """Write a file that the user asked for on the command line; return what to tell them.
-
-    Raises:
-        ConfigError: it cannot be written there; the message names the option.
-    """
-    from dlcycle.data.files import write_file
-
-    try:
-        write_file(Path(path).expanduser(), text.encode())
-    except OSError as failure:
-        raise ConfigError(
-            f"{option}: {path!r} cannot be written: {failure}; name a file in a folder that exists"
-        ) from None
-    return f"{option}: wrote {Path(path).expanduser().absolute()}"

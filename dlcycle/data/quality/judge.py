@@ -6,14 +6,14 @@ from typing import Any
 
 from dlcycle.data.fairness import imbalance
 from dlcycle.data.personal import mask_personal
-from dlcycle.data.quality.balance import check_fairness
 from dlcycle.data.quality.comprehensiveness import check_comprehensiveness
 from dlcycle.data.quality.consistency import check_consistency
 from dlcycle.data.quality.evidence import Evidence
+from dlcycle.data.quality.fairness import check_fairness
 from dlcycle.data.quality.grades import PILLARS, Check, describe_quality, list_findings
 from dlcycle.data.quality.representativeness import check_representativeness
-from dlcycle.data.quality.soundness import check_validity
 from dlcycle.data.quality.uniqueness import check_uniqueness
+from dlcycle.data.quality.validity import check_validity
 from dlcycle.data.recommend import recommend_settings
 from dlcycle.data.schema import infer_schema
 
