@@ -18,6 +18,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -123,6 +124,25 @@ def near_duplicate_pairs(texts: Sequence[str], *, threshold: float, seed: int = 
     pairs, values = np.concatenate(rows), np.concatenate(similarity)
     order = np.lexsort((pairs[:, 1], pairs[:, 0]))
     return NearPairs(pairs[order], values[order])
+
+
+def equal_pairs(values: NDArray[Any] | pd.Series) -> Integers:
+    """Pair each repeated value with its first occurrence.
+
+    Args:
+        values: n values.
+
+    Returns:
+        (P, 2) positions, the first occurrence first.
+
+    Example:
+        >>> equal_pairs(np.array([7, 5, 7, 7])).tolist()
+        [[0, 2], [0, 3]]
+    """
+    codes = pd.factorize(values)[0]
+    first = np.unique(codes, return_index=True)[1][codes]
+    repeated = np.flatnonzero(first != np.arange(len(codes)))
+    return np.stack([first[repeated], repeated], axis=1)
 
 
 def duplicate_groups(n: int, pairs: Integers) -> Integers:

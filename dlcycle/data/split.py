@@ -20,6 +20,7 @@ from dlcycle.data.duplicates import (
     Integers,
     NearPairs,
     duplicate_groups,
+    equal_pairs,
     near_duplicate_pairs,
     no_pairs,
 )
@@ -85,7 +86,7 @@ def split_table(frame: pd.DataFrame, *, name: str, settings: SplitSection) -> Sp
     """
     threshold = settings.near_duplicates
     near = no_pairs() if threshold is None else near_duplicate_pairs(Texts(frame["text"]), threshold=threshold)
-    exact = _equal_rows(text_ids(Texts(frame["text"])))
+    exact = equal_pairs(text_ids(Texts(frame["text"])))
     for attempt in range(1, _ROUNDS + 1):
         assignment = _assign(frame, np.concatenate([near.rows, exact]), name, settings)
         parts, kept = assignment.parts, np.flatnonzero(assignment.parts != _REMOVED)
@@ -158,19 +159,11 @@ def _united_groups(frame: pd.DataFrame, duplicates: Integers) -> tuple[Integers,
     """Unite rows of equal group and near duplicates; a row without a group stands for itself."""
     group = frame["group"]
     blank = group == ""
-    equal = np.flatnonzero(~blank)[_equal_rows(group[~blank])]
+    equal = np.flatnonzero(~blank)[equal_pairs(group[~blank])]
     units = duplicate_groups(len(frame), np.concatenate([duplicates, equal]))
     rows = frame.loc[blank, "row"].tolist()
     message = "Rows without a group were assigned each on its own"
     return units, [finding("missing_group", message, rows=rows)] if rows else []
-
-
-def _equal_rows(values: pd.Series | Integers) -> Integers:
-    """Return (P, 2) positions: each repeated value with its first occurrence."""
-    codes = pd.factorize(values)[0]
-    first = np.unique(codes, return_index=True)[1][codes]
-    repeated = np.flatnonzero(first != np.arange(len(codes)))
-    return np.stack([first[repeated], repeated], axis=1)
 
 
 def _content_hashes(frame: pd.DataFrame, seed: int) -> Hashes:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import scipy.optimize
 import scipy.special
 from scipy import sparse
@@ -21,7 +20,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.svm import LinearSVC
 
-from dlcycle.data.duplicates import Hashes, Integers, duplicate_groups
+from dlcycle.data.duplicates import Hashes, Integers, duplicate_groups, equal_pairs
 from dlcycle.errors import TrainingError
 
 Floats = npt.NDArray[np.float64]
@@ -153,7 +152,7 @@ def assign_folds(
     Returns:
         (n,) fold from 0 to folds - 1.
     """
-    pairs = np.concatenate([_repeated(groups), _repeated(hashes)])
+    pairs = np.concatenate([equal_pairs(groups), equal_pairs(hashes)])
     units = duplicate_groups(len(groups), pairs)
     sizes = np.bincount(units)
     first = np.full(len(sizes), np.iinfo(np.uint64).max, np.uint64)
@@ -253,14 +252,6 @@ def _sharpness(scores: Floats, truth: npt.NDArray[np.int64]) -> float:
 
     found = scipy.optimize.minimize_scalar(loss, bounds=(-_SHARPEST, _SHARPEST), method="bounded")
     return float(np.exp(found.x))
-
-
-def _repeated(values: npt.NDArray[Any]) -> Integers:
-    """Return (P, 2) positions: each repeated value with its first occurrence."""
-    codes = pd.factorize(values)[0]
-    first = np.unique(codes, return_index=True)[1][codes]
-    later = np.flatnonzero(first != np.arange(len(codes)))
-    return np.stack([first[later], later], axis=1)
 
 
 def _check(
