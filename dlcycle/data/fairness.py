@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from dlcycle.data.associations import ALPHA, compare_shares, counted, holm, largest_gap, probability
-from dlcycle.data.messages import EXCERPT_CHARACTERS, quoted, shown
+from dlcycle.data.messages import excerpt, quoted, shown
 from dlcycle.errors import DataError
 
 GROUPS = 20
@@ -23,15 +23,15 @@ MISSING = "(missing)"
 
 
 def group_rates(groups: Mapping[str, Sequence[str | None]], labels: Sequence[str | None]) -> list[dict[str, Any]]:
-    """Measure the share of every label in every group, with Wilson's 95 % intervals (1927).
+    """Measure the share of every group and of every label in it, with Wilson's 95 % intervals (1927).
 
     Args:
         groups: n values of each group column; None for none.
         labels: n labels; rows without one (None) are left out.
 
     Returns:
-        For each column its 20 most frequent values as plain data: column, value, rows, share of all rows, and rates,
-        a metric for each of the 30 most frequent labels.
+        For each column its 20 most frequent values as plain data: column, value (masked and cut), rows, share of all
+        rows (a metric), and rates, a metric for each of the 30 most frequent labels.
 
     Raises:
         DataError: A column has another number of rows than the labels.
@@ -41,20 +41,22 @@ def group_rates(groups: Mapping[str, Sequence[str | None]], labels: Sequence[str
         >>> women["value"], women["rows"], round(women["rates"]["yes"]["value"], 2)
         ('f', 3, 0.67)
     """
-    from scipy import stats
-
     found, total = [], sum(label is not None for label in labels)
     for column, table in _tables(groups, labels).items():
         for value, counts in table.iterrows():
-            rows, rates = int(counts.sum()), {}
-            for label, count in counts.items():
-                if isinstance(label, str):
-                    ends = stats.binomtest(int(count), rows).proportion_ci(method="wilson")
-                    share = int(count) / rows
-                    rates[str(label)] = {"value": share, "low": float(ends.low), "high": float(ends.high), "n": rows}
-            cut = str(value)[:EXCERPT_CHARACTERS]
-            found.append({"column": column, "value": cut, "rows": rows, "share": rows / total, "rates": rates})
+            rows = int(counts.sum())
+            rates = {label: _share(int(count), rows) for label, count in counts.items() if isinstance(label, str)}
+            share = _share(rows, total)
+            found.append({"column": column, "value": excerpt(str(value)), "rows": rows, "share": share, "rates": rates})
     return found
+
+
+def _share(part: int, rows: int) -> dict[str, Any]:
+    """A share as a metric with Wilson's interval."""
+    from scipy import stats
+
+    ends = stats.binomtest(part, rows).proportion_ci(method="wilson")
+    return {"value": part / rows, "low": float(ends.low), "high": float(ends.high), "n": rows}
 
 
 def group_tests(

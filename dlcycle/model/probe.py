@@ -12,7 +12,6 @@ from dlcycle.data.dataset import Dataset
 from dlcycle.data.fairness import group_rates, group_tests
 from dlcycle.data.label_errors import suspected_label_errors
 from dlcycle.data.labels import class_indices
-from dlcycle.data.messages import excerpt
 from dlcycle.data.representation import over_time, split_tests
 from dlcycle.data.texts import Texts
 from dlcycle.errors import DataError, TrainingError
@@ -55,7 +54,7 @@ def probe_dataset(
         "languages_over_time": _over_time(frame, "language", settings, name=dataset.source["uri"], seed=seed)
         if languages
         else {"reason": "Languages were not detected"},
-        "groups": [entry | {"value": excerpt(entry["value"])} for entry in group_rates(groups, labels)]
+        "groups": group_rates(groups, labels)
         if groups
         else {"reason": "data.group_columns names no column of the source"},
         "group_tests": group_tests(groups, labels, seed=seed) if groups else [],

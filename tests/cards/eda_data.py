@@ -215,7 +215,7 @@ def evidence() -> dict[str, Any]:
             "message": "The shares of the labels differ between the months (p = 0.004).",
         },
         "groups": [
-            {"column": "seller", "value": value, "rows": rows, "share": rows / 9017,
+            {"column": "seller", "value": value, "rows": rows, "share": metric(rows / 9017, 0.01, 9017),
              "rates": {label: metric(0.25 + 0.03 * i, 0.02, rows) for i, label in enumerate(LABELS)}}
             for value, rows in (("marketplace", 6112), ("own stock", 2905))
         ],

@@ -39,7 +39,8 @@ def test_rates_are_shares_with_wilson_intervals():
     assert [entry["value"] for entry in found] == ["m", "f"]
     for entry in found:
         rows = [label for group, label in zip(groups, labels, strict=True) if group == entry["value"]]
-        assert (entry["rows"], entry["share"]) == (len(rows), len(rows) / 500)
+        assert (entry["rows"], entry["share"]["value"]) == (len(rows), len(rows) / 500)
+        assert (entry["share"]["low"], entry["share"]["high"]) == pytest.approx(wilson(len(rows), 500))
         for label, rate in entry["rates"].items():
             hits = rows.count(label)
             expected = wilson(hits, len(rows))
@@ -109,7 +110,7 @@ def test_many_groups_are_cut_to_the_largest():
     labels = ["a", "b"] * (len(values) // 2)
     found = group_rates({"town": values}, labels)
     assert [entry["value"] for entry in found] == [f"g{number:03}" for number in range(GROUPS)]
-    assert found[0]["share"] == 100 / len(values)
+    assert found[0]["share"]["value"] == 100 / len(values)
     assert "20 largest of its 100 groups" in group_tests({"town": values}, labels)[0]["message"]
 
 

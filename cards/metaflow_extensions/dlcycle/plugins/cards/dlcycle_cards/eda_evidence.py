@@ -13,7 +13,7 @@ from .eda_reading import (
     share_with_interval,
     unlisted,
 )
-from .formats import PLAIN, count, finite, percent, several, show, small_share, value_of
+from .formats import PLAIN, count, finite, percent, several, show, value_of
 from .markup import Child, Html, data, el, join, safe_text
 from .page import Column, chip, figure, folded, note, pair, table
 from .train_data import at, mapping, records
@@ -247,9 +247,9 @@ def groups(found: object) -> Html:
             else [[el("div", data(label, 60, label=True), " ", share_with_interval(rate)) for label, rate in largest]]
         )
         where = join(data(item.get("column"), 60, label=True), ": ", data(item.get("value"), 60, label=True))
-        rows.append([where, count(item.get("rows")), small_share(item.get("share")), *cells])
+        rows.append([where, count(item.get("rows")), share_with_interval(item.get("share")), *cells])
     rest = [Column(safe_text(label, 40, label=True)) for label in labels] if wide else [Column("Largest rates", "long")]
-    columns = [Column("Group", "name"), Column("Rows", "number"), Column("Share", "number"), *rest]
+    columns = [Column("Group", "name"), Column("Rows", "number"), Column("Share of all rows"), *rest]
     cut = unlisted(len(items), LISTED, "group")
     return join(head, table(columns, rows, name="Rates by group", head=True, caption=cut))
 
