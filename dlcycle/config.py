@@ -4,13 +4,15 @@
 """
 
 from datetime import date
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Architecture = Literal["bag", "cnn", "gru", "lstm", "transformer"]
+Perturbation = Literal["typos", "case", "white_space", "dropped_words"]
+AttributionMethod = Literal["integrated_gradients", "gradient_x_input", "occlusion", "shapley"]
 
 
 class Section(BaseModel):
@@ -38,11 +40,25 @@ class Criterion(Section):
     """One success criterion: a metric on the test part and the value it must reach."""
 
     metric: Literal[
-        "accuracy", "macro_f1", "precision", "recall", "f1", "ece", "automated_share", "cost_per_1000", "gain"
+        "accuracy",
+        "macro_f1",
+        "precision",
+        "recall",
+        "f1",
+        "ece",
+        "automated_share",
+        "cost_per_1000",
+        "gain",
+        "accuracy_typos",
+        "accuracy_case",
+        "accuracy_white_space",
+        "accuracy_dropped_words",
+        "accuracy_word_swaps",
     ]
     """`precision`, `recall` and `f1` are of one class and need `label`; `gain` is the primary metric's gain over the
     baseline; `ece` the expected calibration error; `automated_share` the share of rows decided alone at
-    `plan.required_precision`."""
+    `plan.required_precision`. Those that begin with `accuracy_` are the accuracy on texts changed in that way, which
+    ExplainFlow measures and judges."""
     label: str | None = None
     """The class that `precision`, `recall` or `f1` is about."""
     at_least: float | None = None
@@ -67,6 +83,8 @@ class Costs(Section):
     """A wrong decision that `matrix` does not price."""
     manual: float | None = Field(None, ge=0)
     """A row decided by a person."""
+    capacity: Share | None = None
+    """Share of the rows that people have time to decide; all of them when not given."""
     matrix: dict[str, dict[str, float]] = {}
     """`matrix.<true class>.<predicted class>`: the price of that mistake."""
 
@@ -233,6 +251,13 @@ class TrainSection(Section):
     """Largest norm of the gradient; 0 switches clipping off."""
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     class_weights: Literal["none", "balanced"] = "none"
+    reweight: str | None = None
+    """One of `data.group_columns`: its groups and the classes are weighted as if they were independent of each other,
+    so that the model learns less of how the groups differ."""
+    augment: Annotated[tuple[Perturbation, ...], Field(strict=False)] = ()
+    """Ways in which training texts are changed, so that the model learns to bear such changes."""
+    augment_share: Share = 0.5
+    """Share of the training texts that are read changed, drawn anew in each epoch."""
     patience: int = Field(3, ge=1)
     """Epochs without a better validation metric after which training stops."""
     precision: Literal["auto", "32", "16", "bf16"] = "auto"
@@ -272,6 +297,48 @@ class EdaSection(Section):
     """Detect the language of every row; it needs 1.3 GB of memory."""
     folds: int = Field(5, ge=2, le=20)
     """Parts in which the baseline's probabilities are made, each by a model that has not seen it."""
+    cpu: int = Field(2, ge=1)
+    memory: int = Field(4096, ge=256)
+    """MB for a task."""
+    retries: int = Field(1, ge=0, le=10)
+    time_limit: int = Field(240, ge=1)
+    """Minutes that a task may take."""
+
+
+class ExplainSection(Section):
+    """How a trained model is explained and tested, and on what machine."""
+
+    method: AttributionMethod = "integrated_gradients"
+    """How the contribution of each word is found."""
+    steps: int = Field(50, ge=2, le=10_000)
+    """Points on the path of integrated gradients."""
+    shapley_samples: int = Field(25, ge=1, le=10_000)
+    """Orders in which Shapley sampling adds the words."""
+    rows_per_class: int = Field(1, ge=1, le=20)
+    """Rows of each class shown of each kind: surest right, surest wrong and least sure."""
+    overall_rows: int = Field(500, ge=10, le=1_000_000)
+    """Test rows that the words for and against each class are found on."""
+    check_rows: int = Field(100, ge=10, le=100_000)
+    """Test rows that the checks of faithfulness use."""
+    given_rows: int = Field(100, ge=1, le=10_000)
+    """Rows of --rows that are explained."""
+    phrase_words: int = Field(2, ge=1, le=5)
+    """Words of the longest phrase that is looked for."""
+    slice_rows: int = Field(20, ge=5)
+    """Test rows that a slice needs to be judged."""
+    detect_languages: bool = True
+    """Detect the language of the test rows, to compare languages; it needs 1.3 GB of memory."""
+    perturbations: Annotated[tuple[Perturbation, ...], Field(strict=False)] = get_args(Perturbation)
+    """Ways in which test texts are changed to see whether the decision stays."""
+    perturbed_share: Share = 0.1
+    """Share of the words that typos and dropping change; at least one."""
+    swap_budget: int = Field(2, ge=1, le=100)
+    """Words that the word-swap attack may replace in a text."""
+    swap_rows: int = Field(200, ge=10)
+    """Test rows that are attacked."""
+    memory_limit: int = Field(512, ge=16)
+    """MB that a batch of attributions may take."""
+    threads: int = Field(2, ge=1, le=256)
     cpu: int = Field(2, ge=1)
     memory: int = Field(4096, ge=256)
     """MB for a task."""
@@ -327,6 +394,7 @@ class Project(Section):
     model: ModelSection = Field(default={}, validate_default=True)
     train: TrainSection = Field(default={}, validate_default=True)
     eda: EdaSection = Field(default={}, validate_default=True)
+    explain: ExplainSection = Field(default={}, validate_default=True)
     gates: GatesSection = Field(default={}, validate_default=True)
     data_schema: SchemaSection | None = Field(default=None, alias="schema")
     """Later data are compared with it. In the file the key is `schema`: a table, or the path of a file that has it."""
@@ -339,4 +407,7 @@ class Project(Section):
             raise ValueError('split.method = "time" needs data.time, the column that holds the time')
         if self.split.method == "group" and self.data.group is None:
             raise ValueError('split.method = "group" needs data.group, the column that holds the group')
+        if self.train.reweight is not None and self.train.reweight not in self.data.group_columns:
+            columns = ", ".join(self.data.group_columns) or "none"
+            raise ValueError(f"train.reweight must be one of data.group_columns, which names {columns}")
         return self

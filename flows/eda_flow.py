@@ -161,11 +161,7 @@ class EdaFlow(BaseFlow):
         from dlcycle.data.dataset import table_from_bytes
         from dlcycle.model.probe import probe_dataset
 
-        wanted = [*settings.data.group_columns, settings.data.origin_column]
-        present = [name for name in wanted if name in self.columns]
-        table = self.load_table() if present else None
-        extra = {name: table.column_by_row(name) for name in present} if table else {}
-        return probe_dataset(dataset, facts=table_from_bytes(self.facts), extra=extra, settings=settings)
+        return probe_dataset(dataset, facts=table_from_bytes(self.facts), settings=settings)
 
     def gather(self, settings: "Project") -> "Evidence":
         """Return all that is known about the data when it is judged."""

@@ -57,7 +57,7 @@ class TrainFlow(BaseFlow):
         self.labels = sorted(set(dataset.frame["label"]))
         self.source, self.cleaning, self.split = dataset.source, dataset.cleaning, dataset.split
         self.data_fingerprint, self.code_state = dataset.fingerprint, lineage.code_state()
-        self.experiment_id = lineage.identify_experiment(settings, data_fingerprint=dataset.fingerprint)
+        self.experiment_id = lineage.identify_experiment(settings, dataset)
         lineage.tag_run(experiment=self.experiment_id, data=self.data_fingerprint)
         self.next(self.fit_baseline)
 
@@ -119,7 +119,7 @@ class TrainFlow(BaseFlow):
         # Again, because a resumed run has not gone through the first step.
         lineage.tag_run(experiment=self.experiment_id, data=self.data_fingerprint)
         print(summary.describe_result(self))
-        summary.enforce_gates(self.gates, fail_run=self.settings().gates.fail_run)
+        summary.enforce_gates(self.gates, fail_run=self.settings().gates.fail_run, card_step="evaluate")
 
     # Hooks
 

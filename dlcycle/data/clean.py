@@ -10,7 +10,7 @@ import logging
 import sys
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,9 @@ from dlcycle.errors import DataError
 
 LEAST_ROWS = 10
 """Fewer rows than this cannot be split into three parts that measure anything."""
+ABOUT = "about."
+"""Begins the names of the columns that rows keep only to be looked at: those of `data.group_columns` and
+`data.origin_column`."""
 REMOVED_COLUMNS = ["row", "line", "reason", "detail", "text", "label"]
 _CONFLICTS_SHOWN = 20
 
@@ -37,7 +40,8 @@ class CleanTable:
     """Rows that may be learnt from, and those that may not."""
 
     frame: pd.DataFrame
-    """Columns row, line, text, label and, where configured, group, time and part (as they stand in the source)."""
+    """Columns row, line, text, label and, where configured, group, time and part (as they stand in the source), and
+    `about.` with its name for each column that is looked at, None where it is blank."""
     removed: pd.DataFrame
     """Columns row, line, reason, detail, text, label; in the order of the source."""
     report: dict[str, Any]
@@ -132,13 +136,26 @@ def _entered(table: RawTable, *, settings: DataSection, part_column: str | None)
     """Build the working frame: numbered rows with joined, normalised text, label and the configured columns."""
     extra = {"group": settings.group, "time": settings.time, "part": part_column}
     columns = {key: column for key, column in extra.items() if column is not None}
-    inputs = [_normalised(table.values(column)) for column in settings.inputs]
-    texts = text_series("\n".join(filter(None, parts)) for parts in zip(*inputs, strict=True))
+    texts = text_series(joined_texts(table, settings.inputs))
     data: dict[str, Any] = {"row": table.positions + 1, "line": table.lines, "text": texts}
     named = {"label": settings.target, **columns}
     data |= {key: _few(_normalised(table.values(column))) for key, column in named.items()}
+    for column in looked_at(settings):
+        if column in table.names:
+            data[ABOUT + column] = _few(_normalised(table.values(column))).replace({"": None})
     data["text_id"] = text_ids(Texts(texts))
     return pd.DataFrame(data)
+
+
+def joined_texts(table: RawTable, inputs: Sequence[str]) -> Iterator[str]:
+    """The texts that a model reads: the input columns, normalised, joined by a line break where not empty."""
+    parts = [_normalised(table.values(column)) for column in inputs]
+    return ("\n".join(filter(None, row)) for row in zip(*parts, strict=True))
+
+
+def looked_at(settings: DataSection) -> list[str]:
+    """The columns that rows keep only to be looked at: no step learns from them, except to weight rows."""
+    return list(dict.fromkeys([*settings.group_columns, *filter(None, [settings.origin_column])]))
 
 
 def _few(values: Iterable[str]) -> pd.Series:
@@ -146,12 +163,13 @@ def _few(values: Iterable[str]) -> pd.Series:
     return pd.Series(list(map(sys.intern, values)), dtype=object)
 
 
-def _normalise(value: str) -> str:
+def normalise(value: str) -> str:
+    """A text as cleaning leaves it: NFC, without white space at its ends."""
     return unicodedata.normalize("NFC", value).strip()
 
 
 def _normalised(values: Iterable[str | None]) -> Iterator[str]:
-    return ("" if value is None else _normalise(value) for value in values)
+    return ("" if value is None else normalise(value) for value in values)
 
 
 def _remove_missing(state: _Cleaning) -> None:
@@ -161,7 +179,7 @@ def _remove_missing(state: _Cleaning) -> None:
 
 
 def _rename_labels(state: _Cleaning, label_map: dict[str, str]) -> None:
-    renamed = {_normalise(old): _normalise(new) for old, new in label_map.items()}
+    renamed = {normalise(old): normalise(new) for old, new in label_map.items()}
     unused = sorted(set(renamed) - set(state.rows["label"]))
     if unused:
         message = f"Entries of data.label_map had no effect, as no row has these labels: {quoted(unused)}"
@@ -250,7 +268,7 @@ def _handle_rare(state: _Cleaning, name: str, settings: DataSection) -> None:
         details = [f"distinct texts in its class: {rare[label]}" for label in state.rows.loc[out, "label"]]
         state.remove(out, "rare_label", details)
         return
-    other = _normalise(settings.other_label)
+    other = normalise(settings.other_label)
     merged = sum(rare.values()) + (0 if other in rare else counts.get(other, 0))
     if merged < least:
         raise DataError(

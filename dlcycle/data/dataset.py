@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dlcycle.config import Project
-from dlcycle.data.clean import clean_table
+from dlcycle.data.clean import ABOUT, clean_table
 from dlcycle.data.messages import EXAMPLES, excerpt, finding
 from dlcycle.data.rawtable import RawTable
 from dlcycle.data.read import read_table, table_from_frame
@@ -36,7 +36,8 @@ class Dataset:
     """Everything about the data that training and the card need."""
 
     frame: pd.DataFrame
-    """Columns row, line, text, label, part (train, validation or test) and, where configured, group and time."""
+    """Columns row, line, text, label, part (train, validation or test) and, where configured, group, time and those of
+    `dlcycle.data.clean.looked_at`, named about.<column>."""
     removed: pd.DataFrame
     """Columns row, line, reason, detail, text, label: every row of the source that is not in `frame`."""
     source: dict[str, Any]
@@ -191,6 +192,19 @@ def fingerprint(entered: bytes, frame: pd.DataFrame, *, settings: Project, remov
     digest.update(b"assignment\n")
     digest.update(_sorted_digests(zip(Texts(frame["text"]), frame["label"], frame["part"], strict=True)))
     return digest.hexdigest()
+
+
+def values_digest(frame: pd.DataFrame, column: str | None) -> str:
+    """Return the identity of the values that rows have in a column which they are looked at by; "" for no column.
+
+    Args:
+        frame: The rows kept, with `about.<column>` where the source has the column.
+        column: One of `data.group_columns` or `data.origin_column`.
+    """
+    if column is None or ABOUT + column not in frame:
+        return ""
+    rows = zip(Texts(frame["text"]), frame["label"], frame[ABOUT + column], strict=True)
+    return hashlib.sha256(_sorted_digests(rows)).hexdigest()
 
 
 def entered_digests(table: RawTable, *, settings: Project) -> bytes:

@@ -85,10 +85,6 @@ class RawTable:
         for start in range(0, len(column), CHUNK):
             yield from column.slice(start, CHUNK).to_pylist()
 
-    def column_by_row(self, name: str) -> pd.Series:
-        """A column whose values recur, by record number from 1."""
-        return pd.Series(list(self.values(name)), index=self.positions + 1, dtype=object)
-
 
 @dataclass
 class _Noticed:

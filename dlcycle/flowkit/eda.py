@@ -2,10 +2,8 @@
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from metaflow import Run
-from metaflow.exception import MetaflowException
-
-from dlcycle.errors import ConfigError, DataError
+from dlcycle.errors import DataError
+from dlcycle.flowkit.runs import finished_run, refuse_other_project
 
 if TYPE_CHECKING:
     from dlcycle.config import Project
@@ -34,16 +32,14 @@ def read_version(pathspec: str, settings: "Project") -> "Dataset":
         ConfigError: there is no such run, it has not finished, or it is of another project.
         DataError: it found the data unusable, or the project now reads, cleans or splits in another way.
     """
+    from dlcycle.data.clean import ABOUT, looked_at
     from dlcycle.data.dataset import Dataset, anomaly_findings, same_rows, table_from_bytes
+    from dlcycle.data.messages import quoted
     from dlcycle.data.schema import check_schema
 
     found = _finished_run(pathspec)
     described = found.lineage["settings"]
-    if described["project"]["name"] != settings.project.name:
-        raise ConfigError(
-            f"--eda-run: {pathspec} is of the project {described['project']['name']!r}, expected "
-            f"{settings.project.name!r}; look at this project's data with eda_flow.py first"
-        )
+    refuse_other_project(described["project"]["name"], settings.project.name, option="--eda-run", pathspec=pathspec)
     if not found.data_fingerprint:
         raise DataError(f"--eda-run: {pathspec} could not make a dataset version: {found.unusable}")
     differing = [
@@ -73,6 +69,12 @@ def read_version(pathspec: str, settings: "Project") -> "Dataset":
         source["findings"] = [*source["findings"], *anomaly_findings(anomalies)]
     removed = table_from_bytes(found.removed["parquet"])
     rows = table_from_bytes(found.rows)
+    columns = [name for name in looked_at(settings.data) if name in source["columns"] and ABOUT + name not in rows]
+    if columns:
+        raise DataError(
+            f"--eda-run: the rows of {pathspec} lack the values of {quoted(columns)}, which data.group_columns or "
+            "data.origin_column did not name then; run eda_flow.py again with this project file"
+        )
     return Dataset(rows, removed, source, found.cleaning, found.split, found.data_fingerprint)
 
 
@@ -90,18 +92,5 @@ def refuse_other_data(fingerprint: str, dataset: "Dataset", *, pathspec: str, ur
 
 
 def _finished_run(pathspec: str) -> Any:
-    """Return the artifacts of a finished run."""
-    flow, _, identity = pathspec.partition("/")
-    if not flow or not identity or "/" in identity:
-        raise ConfigError(f"--eda-run: expected FLOW/ID, such as EdaFlow/1763681000, got {pathspec!r}")
-    try:
-        run = Run(pathspec, _namespace_check=False)
-    except MetaflowException as failure:
-        raise ConfigError(f"--eda-run: there is no run {pathspec} in this datastore: {failure}") from None
-    if not run.successful:
-        state = "has failed" if run.finished else "is still running"
-        raise ConfigError(f"--eda-run: {pathspec} {state}; resume it or run eda_flow.py again")
-    task = run.end_task
-    if task is None or "quality" not in task or "recommended" not in task:
-        raise ConfigError(f"--eda-run: {pathspec} is no run of EdaFlow; expected one that eda_flow.py made")
-    return task.data
+    artifacts = ("quality", "recommended")
+    return finished_run(pathspec, option="--eda-run", flow="EdaFlow", script="eda_flow.py", artifacts=artifacts)

@@ -15,6 +15,7 @@ from dlcycle.flowkit.failures import flow_command, resume_command
 
 if TYPE_CHECKING:
     from dlcycle.config import Project
+    from dlcycle.data.dataset import Dataset
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +31,15 @@ def tag_run(**about: str) -> None:
         run.add_tags(tags)
 
 
-def identify_experiment(settings: "Project", *, data_fingerprint: str) -> str:
+def identify_experiment(settings: "Project", dataset: "Dataset") -> str:
     """The hash of all that decides the result: rows, settings, libraries, dlcycle's code and the flow's own file."""
+    from dlcycle.data.dataset import values_digest
     from dlcycle.train.experiment import code_digest, experiment_id, library_versions
 
     flow_file = hashlib.sha256(Path(sys.argv[0]).read_bytes()).hexdigest()
     return experiment_id(
-        data_fingerprint=data_fingerprint,
+        # The columns that rows are only looked at by are no part of the fingerprint, but one of them may weight rows.
+        data_fingerprint=dataset.fingerprint + values_digest(dataset.frame, settings.train.reweight),
         settings=settings.model_dump(mode="json"),
         libraries=library_versions(),
         code=f"{code_digest()} {flow_file}",

@@ -34,7 +34,7 @@ def _lines(
             f"{title} {_interval(measured[key])}" for key, title in _TITLES.items()
         )
     yield comparison["sentence"]
-    if gates["criteria"]:
+    if gates["criteria"] or gates["later"]:
         yield gates["sentence"]
     yield ""
     yield f"The card:              {flow_command()} card view {current.run_id}/evaluate"
@@ -47,8 +47,13 @@ def _interval(metric: Mapping[str, Any]) -> str:
     return f"{metric['value']:.4f} [{metric['low']:.4f}, {metric['high']:.4f}]"
 
 
-def enforce_gates(gates: Mapping[str, Any], *, fail_run: bool) -> None:
+def enforce_gates(gates: Mapping[str, Any], *, fail_run: bool, card_step: str) -> None:
     """Fail the run for a missed success criterion, if the project asks for that.
+
+    Args:
+        gates: what `dlcycle.plan.criteria.judge_criteria` returned.
+        fail_run: whether the project asks for it.
+        card_step: step whose card shows the result, for the message.
 
     Raises:
         GateError: with the criteria that were missed.
@@ -58,7 +63,7 @@ def enforce_gates(gates: Mapping[str, Any], *, fail_run: bool) -> None:
         listed = "\n  ".join(missed)
         raise GateError(
             f"{len(missed)} of {len(gates['criteria'])} success criteria missed, and gates.fail_run is true:\n"
-            f"  {listed}\nEverything the run made is saved; `run.data` and the card of step evaluate show it."
+            f"  {listed}\nEverything the run made is saved; `run.data` and the card of step {card_step} show it."
         )
 
 
@@ -79,4 +84,18 @@ def describe_data(flow: Any) -> str:
     if not flow.write_schema:
         data = f" --data {shlex.quote(flow.data)}" if flow.data else ""
         lines.append(f"Freeze its schema:   {flow_command()}{config} run{data} --write-schema schema.toml")
+    return "\n".join(lines)
+
+
+def describe_explanation(flow: Any) -> str:
+    """Return the lines that end an explanation: the answer, what to do first, the next commands."""
+    answer = flow.answer
+    lines = ["", f"{answer['badge']}: {answer['sentence']}", *(f"  {detail}" for detail in answer["details"])]
+    wanted = [item for item in flow.todo if item["level"] in ("fix", "decide")][:3]
+    if wanted:
+        lines += ["", "What to do first:", *(f"  {item['title']} {item['action']}".rstrip() for item in wanted)]
+    lines += ["", f"The card:            {flow_command()} card view {current.run_id}/judge"]
+    if flow.slices["listed"] and not flow.write_work_list:
+        option = "--write-work-list work_list.csv"
+        lines.append(f"Rows to look at:     {flow_command()} ... run --train-run {flow.explained['run']} {option}")
     return "\n".join(lines)

@@ -1,6 +1,5 @@
 """What a simple model tells about a data set: suspected label errors, a learning curve; and tests between its parts."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ import pandas as pd
 
 from dlcycle.config import Project
 from dlcycle.data.associations import associations
+from dlcycle.data.clean import ABOUT, looked_at
 from dlcycle.data.dataset import Dataset
 from dlcycle.data.fairness import group_rates, group_tests
 from dlcycle.data.label_errors import suspected_label_errors
@@ -19,15 +19,12 @@ from dlcycle.model.crossfit import out_of_fold_probabilities, sample_rows
 from dlcycle.model.learning_curve import learning_curve
 
 
-def probe_dataset(
-    dataset: Dataset, *, facts: pd.DataFrame, extra: Mapping[str, pd.Series], settings: Project, seed: int = 0
-) -> dict[str, Any]:
+def probe_dataset(dataset: Dataset, *, facts: pd.DataFrame, settings: Project, seed: int = 0) -> dict[str, Any]:
     """Measure what needs clean rows and a split.
 
     Args:
         dataset: The dataset version.
         facts: row, words and language code of each row that was read.
-        extra: Values of the group columns and the origin column by row number.
         settings: The project.
         seed: Of folds and resamples.
 
@@ -41,7 +38,7 @@ def probe_dataset(
     texts = Texts(frame["text"])
     labels = frame["label"].tolist()
     languages = None if (frame["language"] == "").all() else frame["language"].tolist()
-    values = {name: column.reindex(frame["row"]).tolist() for name, column in extra.items()}
+    values = {name: frame[ABOUT + name].tolist() for name in looked_at(settings.data) if ABOUT + name in frame}
     groups = {name: values[name] for name in settings.data.group_columns if name in values}
     origins = {name: values[name] for name in [settings.data.origin_column] if name in values}
     tested = frame[["part", "label", "words", *(["language"] if languages else [])]]

@@ -8,6 +8,9 @@ from typing import Any, Literal
 from dlcycle.config import Costs, Criterion, PlanSection
 from dlcycle.errors import ConfigError
 
+Stage = Literal["train", "explain"]
+"""Which flow judges: TrainFlow when a model is made, ExplainFlow when it is tested on changed texts."""
+
 _NAMES = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
@@ -18,8 +21,15 @@ _NAMES = {
     "automated_share": "share decided automatically",
     "cost_per_1000": "cost per 1,000 rows",
     "gain": "gain over the baseline",
+    "accuracy_typos": "accuracy with typos",
+    "accuracy_case": "accuracy with other case",
+    "accuracy_white_space": "accuracy with other white space",
+    "accuracy_dropped_words": "accuracy with dropped words",
+    "accuracy_word_swaps": "accuracy under word swaps",
 }
 _OF_ONE_CLASS = ("precision", "recall", "f1")
+_ON_CHANGED_TEXTS = "accuracy_"
+"""How the metrics begin that ExplainFlow measures."""
 _RANGES = {"gain": (-1.0, 1.0), "cost_per_1000": (-math.inf, math.inf)}
 """Values that a metric can have; the others are shares from 0 to 1."""
 _LISTED = 5
@@ -127,35 +137,76 @@ def check_plan(plan: PlanSection, labels: Sequence[str]) -> None:
     check_costs(plan.costs, labels)
 
 
+def judged_in(criterion: Criterion) -> Stage:
+    """Which stage measures what a criterion is about.
+
+    >>> judged_in(Criterion(metric="accuracy", at_least=0.9)), judged_in(Criterion(metric="accuracy_typos", at_least=0))
+    ('train', 'explain')
+    """
+    return "explain" if criterion.metric.startswith(_ON_CHANGED_TEXTS) else "train"
+
+
 def judge_criteria(
-    criteria: Sequence[Criterion], *, metrics: Mapping[str, Any], comparison: Mapping[str, Any] | None
+    criteria: Sequence[Criterion],
+    *,
+    metrics: Mapping[str, Any],
+    comparison: Mapping[str, Any] | None = None,
+    stage: Stage = "train",
 ) -> dict[str, Any]:
-    """Judge every criterion by the metrics of the test part.
+    """Judge every criterion of a stage by the metrics of the test part.
 
     Args:
-        criteria: `plan.criteria`.
-        metrics: What `dlcycle.insight.evaluate.evaluate_model` returned for the model.
+        criteria: `plan.criteria`, those of all stages.
+        metrics: What `dlcycle.insight.evaluate.evaluate_model` returned for the model, or, in the stage "explain",
+            `dlcycle.insight.robustness.robustness_metrics`.
         comparison: What `dlcycle.insight.compare.compare_models` returned; None if there is no baseline.
+        stage: The criteria that are judged. The others take no part in "passed" and "criteria".
 
     Returns:
-        {"passed", "criteria", "sentence"}: `passed` is None without criteria; each entry of "criteria" is {"metric",
-        "label" (a class or None), "title" (both in words), "goal", "direction" ("at_least" or "at_most"), "judge",
-        "value", "low", "high", "met", "sentence"}. A metric that could not be measured counts as missed, and its
-        sentence says why.
+        {"passed", "criteria", "later", "sentence"}: `passed` is None without criteria of the stage; each entry of
+        "criteria" is {"metric", "label" (a class or None), "title" (both in words), "goal", "direction" ("at_least" or
+        "at_most"), "judge", "value", "low", "high", "met", "sentence"}. A metric that could not be measured counts as
+        missed, and its sentence says why. "later" has the titles of the criteria that a later stage judges; the
+        sentence names them.
     """
-    found = [_find(criterion, metrics, comparison) for criterion in criteria]
-    judged = [_judge(*pair, metrics.get("currency")) for pair in zip(criteria, found, strict=True)]
-    missed = [entry for entry in judged if not entry["met"]]
+    own = [criterion for criterion in criteria if judged_in(criterion) == stage]
+    later = [_title(criterion) for criterion in criteria if stage == "train" and judged_in(criterion) == "explain"]
+    found = [_find(criterion, metrics, comparison) for criterion in own]
+    judged = [_judge(*pair, metrics.get("currency")) for pair in zip(own, found, strict=True)]
+    missed = [entry["title"] for entry in judged if not entry["met"]]
+    return {
+        "passed": not missed if judged else None,
+        "criteria": judged,
+        "later": later,
+        "sentence": _summary(len(judged), missed, later, named=bool(criteria)),
+    }
+
+
+def _summary(judged: int, missed: Sequence[str], later: Sequence[str], *, named: bool) -> str:
+    """One or two sentences over all criteria of a stage, and the names of those that are still to be judged."""
+    which = " of training" if later else ""
+    if not named:
+        return "The plan names no success criteria."
     if not judged:
-        sentence = "The plan names no success criteria."
+        sentence = f"The plan names no success criteria{which if later else ' on changed texts'}."
     elif missed:
-        names = ", ".join(entry["title"] for entry in missed[:_LISTED])
-        more = f" and {len(missed) - _LISTED:,} more" if len(missed) > _LISTED else ""
-        sentence = f"{len(judged) - len(missed)} of {len(judged)} success criteria met; missed: {names}{more}."
+        sentence = f"{judged - len(missed)} of {judged} success criteria{which} met; missed: {_named(missed)}."
     else:
-        counts = {1: "The success criterion is", 2: "Both success criteria are"}
-        sentence = f"{counts.get(len(judged), f'All {len(judged)} success criteria are')} met."
-    return {"passed": not missed if judged else None, "criteria": judged, "sentence": sentence}
+        counts = {1: f"The success criterion{which} is", 2: f"Both success criteria{which} are"}
+        sentence = f"{counts.get(judged, f'All {judged} success criteria{which} are')} met."
+    if later:
+        noun = "criterion is" if len(later) == 1 else "criteria are"
+        sentence += f" {len(later)} further {noun} judged by explain_flow.py: {_named(later)}."
+    return sentence
+
+
+def _named(titles: Sequence[str]) -> str:
+    more = f" and {len(titles) - _LISTED:,} more" if len(titles) > _LISTED else ""
+    return ", ".join(titles[:_LISTED]) + more
+
+
+def _title(criterion: Criterion) -> str:
+    return _NAMES[criterion.metric] + (f" of {quoted(criterion.label)}" if criterion.label is not None else "")
 
 
 def _find(criterion: Criterion, metrics: Mapping[str, Any], comparison: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -181,7 +232,7 @@ def _judge(criterion: Criterion, measured: Mapping[str, Any], currency: str | No
         (deciding >= goal if direction == "at_least" else deciding <= goal)
         or math.isclose(deciding, goal, rel_tol=1e-9)
     )
-    title = _NAMES[criterion.metric] + (f" of {quoted(criterion.label)}" if criterion.label is not None else "")
+    title = _title(criterion)
     bound = f"{direction.replace('_', ' ')} {_shown(goal, goal, criterion.metric, currency)}"
     if value is None:
         reason = measured.get("reason", "it was not measured")

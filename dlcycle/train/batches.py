@@ -1,7 +1,7 @@
 """Encoded rows to batches of similar length, in an order that only the seed and the epoch decide."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,9 +10,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from dlcycle.config import Perturbation
+from dlcycle.data.perturb import perturb_texts
 from dlcycle.errors import TrainingError
 from dlcycle.model.text import pad_rows
-from dlcycle.model.tokenizer import Ids
+from dlcycle.model.tokenizer import Ids, Tokenizer
+
+CHANGED_VERSIONS = 4
+"""Changed versions of a text that training chooses from, or as many more as each kind needs for its equal share."""
 
 
 class Batch(NamedTuple):
@@ -24,6 +29,8 @@ class Batch(NamedTuple):
     """Class indices int64 (N,)."""
     rows: Tensor
     """Numbers int64 (N,) that the user knows the rows by."""
+    weights: Tensor | None = None
+    """Factors float32 (N,) of the loss of each row; all 1 when None."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,11 @@ class TextRows(Dataset[Batch]):
     """(N,) class indices."""
     numbers: npt.NDArray[np.int64]
     """(N,) row numbers for messages."""
+    weights: npt.NDArray[np.float32] | None = None
+    """(N,) factors of the loss of each row; all 1 when None."""
+    versions: int = 1
+    """V: the N texts are V versions of N / V rows, first those of all rows as they are, then those of all rows changed
+    in one way, and so on."""
 
     def __post_init__(self) -> None:
         if not len(self.tokens) == len(self.labels) == len(self.numbers):
@@ -43,20 +55,59 @@ class TextRows(Dataset[Batch]):
             raise TrainingError(f"expected as many labels and row numbers as texts, got {sizes}")
         if not len(self.tokens):
             raise TrainingError("expected rows to make batches of, got none; check the parts of the split")
+        if self.weights is not None and len(self.weights) != len(self.tokens):
+            raise TrainingError(f"expected a weight for each of {len(self.tokens)} texts, got {len(self.weights)}")
+        if len(self.tokens) % self.versions:
+            raise TrainingError(f"expected {self.versions} versions of each row, got {len(self.tokens)} texts in all")
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def __getitem__(self, rows: Sequence[int]) -> Batch:
         inputs = pad_rows([self.tokens[row] for row in rows])
-        return Batch(inputs, torch.from_numpy(self.labels[rows]), torch.from_numpy(self.numbers[rows]))
+        weights = None if self.weights is None else torch.from_numpy(self.weights[rows])
+        return Batch(inputs, torch.from_numpy(self.labels[rows]), torch.from_numpy(self.numbers[rows]), weights)
+
+
+def with_changed_versions(
+    rows: TextRows, texts: Sequence[str], *, tokenizer: Tokenizer, kinds: Sequence[Perturbation], seed: int
+) -> TextRows:
+    """Add changed versions of each text, of which `training_batches` chooses one for some rows in each epoch.
+
+    The versions are made once, because a change and its encoding cost more than a step of a small network. A tokenizer
+    of words has learnt the unchanged texts and reads most misspelt words as unknown; sub-words gain more from `typos`.
+
+    Args:
+        rows: N encoded texts of the training part.
+        texts: (N,) the same texts.
+        tokenizer: what encoded them.
+        kinds: K ways to change a text; see `dlcycle.data.perturb.perturb_texts`.
+        seed: decides the changes.
+
+    Returns:
+        The rows with the smallest multiple of K versions that is at least `CHANGED_VERSIONS`, and the unchanged ones.
+    """
+    changed = -(-CHANGED_VERSIONS // len(kinds)) * len(kinds)
+    tokens = list(rows.tokens)
+    for version in range(changed):
+        kind = kinds[version % len(kinds)]
+        tokens += tokenizer.encode(perturb_texts(texts, kind=kind, seed=seed * changed + version))
+    return replace(
+        rows,
+        tokens=tokens,
+        labels=np.tile(rows.labels, changed + 1),
+        numbers=np.tile(rows.numbers, changed + 1),
+        weights=None if rows.weights is None else np.tile(rows.weights, changed + 1),
+        versions=changed + 1,
+    )
 
 
 class BucketBatchSampler(Sampler[list[int]]):
     """Batches of shuffled positions, each row once an epoch, of similar lengths when asked.
 
     The order is a function of the seed and the epoch alone and draws nothing from the global random numbers, so a
-    training that was cut can go on at any batch with `set_epoch(epoch, skip=batches_done)`.
+    training that was cut can go on at any batch with `set_epoch(epoch, skip=batches_done)`. Of rows with several
+    versions, each row is there once an epoch too, in one of its versions.
 
     Example:
         >>> sampler = BucketBatchSampler([3, 50, 4, 60, 2], batch_size=2, seed=0)
@@ -64,19 +115,31 @@ class BucketBatchSampler(Sampler[list[int]]):
         [[0, 4], [1, 2], [3]]
     """
 
-    def __init__(self, lengths: Sequence[int], *, batch_size: int, seed: int, bucket: bool = True) -> None:
+    def __init__(
+        self,
+        lengths: Sequence[int],
+        *,
+        batch_size: int,
+        seed: int,
+        bucket: bool = True,
+        versions: int = 1,
+        changed_share: float = 0.0,
+    ) -> None:
         """Sample positions 0..N-1.
 
         Args:
-            lengths: (N,) tokens of each row.
+            lengths: (N,) tokens of each version of each row.
             batch_size: rows of a batch; the last one made may be smaller.
             seed: start of the random numbers.
             bucket: batch rows of similar length; otherwise lengths are ignored.
+            versions: V: position p is a version of row p mod N / V, its unchanged one below N / V.
+            changed_share: chance of a row to be read in one of its changed versions, drawn anew in each epoch.
         """
         self.lengths = np.asarray(lengths)
         self.batch_size = batch_size
         self.seed = seed
         self.bucket = bucket
+        self.rows, self.versions, self.changed_share = len(self.lengths) // versions, versions, changed_share
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int, *, skip: int = 0) -> None:
@@ -84,11 +147,13 @@ class BucketBatchSampler(Sampler[list[int]]):
         self.epoch, self.skip = epoch, skip
 
     def __len__(self) -> int:
-        return -(-len(self.lengths) // self.batch_size) - self.skip
+        return -(-self.rows // self.batch_size) - self.skip
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = np.random.default_rng([self.seed, self.epoch])
-        order = generator.permutation(len(self.lengths))
+        order = generator.permutation(self.rows)
+        if self.versions > 1:
+            order += self.rows * self._chosen_versions()[order]
         if self.bucket:
             # Lengths are blurred by a tenth, so that a row meets other rows in each epoch.
             blurred = self.lengths[order] * generator.uniform(0.9, 1.1, len(order))
@@ -97,13 +162,27 @@ class BucketBatchSampler(Sampler[list[int]]):
         for position in generator.permutation(len(batches))[self.skip :]:
             yield batches[position].tolist()
 
+    def _chosen_versions(self) -> npt.NDArray[np.int64]:
+        # Numbers of their own, so that the rows come in the order in which they come without changes.
+        generator = np.random.default_rng([self.seed, self.epoch, 1])
+        changed = generator.random(self.rows) < self.changed_share
+        return np.where(changed, generator.integers(1, self.versions, self.rows), 0)
 
-def training_batches(rows: TextRows, *, batch_size: int, seed: int, bucket: bool = True) -> DataLoader[Batch]:
+
+def training_batches(
+    rows: TextRows, *, batch_size: int, seed: int, bucket: bool = True, changed_share: float = 0.0
+) -> DataLoader[Batch]:
     """Shuffled batches of the training part, made in this process because the texts are in memory already."""
     lengths = [len(tokens) for tokens in rows.tokens]
-    return DataLoader(
-        rows, sampler=BucketBatchSampler(lengths, batch_size=batch_size, seed=seed, bucket=bucket), batch_size=None
+    sampler = BucketBatchSampler(
+        lengths,
+        batch_size=batch_size,
+        seed=seed,
+        bucket=bucket,
+        versions=rows.versions,
+        changed_share=changed_share,
     )
+    return DataLoader(rows, sampler=sampler, batch_size=None)
 
 
 def validation_batches(rows: TextRows, *, batch_size: int) -> DataLoader[Batch]:

@@ -1,7 +1,7 @@
 """Train one candidate of the project file with one seed: rows in, a packed model and its validation scores out."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,14 +9,18 @@ import numpy.typing as npt
 import pandas as pd
 from torch import nn
 
-from dlcycle.config import ModelSpec, Project
+from dlcycle.config import ModelSpec, Project, TrainSection
+from dlcycle.data.clean import ABOUT
 from dlcycle.data.labels import class_indices
+from dlcycle.data.messages import quoted, shown
+from dlcycle.errors import DataError
 from dlcycle.model.artifact import pack_model
 from dlcycle.model.text import NetworkSpec
 from dlcycle.model.tokenizer import Tokenizer, fit_tokenizer
-from dlcycle.train.batches import TextRows
+from dlcycle.train.batches import TextRows, with_changed_versions
 from dlcycle.train.fit import FitResult, State, fit_classifier
 from dlcycle.train.lineage import ResourceMeter, machine
+from dlcycle.train.reweight import reweighting
 from dlcycle.train.scores import validation_scores
 
 
@@ -31,7 +35,8 @@ class Candidate:
     validation_logits: npt.NDArray[np.float64]
     """(M, C), rows in the order of the validation part."""
     report: dict[str, Any]
-    """What the card and the selection need: name, seed, validation scores, sizes, seconds, device."""
+    """What the card and the selection need: name, seed, validation scores, sizes, seconds, device; where they are on,
+    augment (the ways), augment_share, and reweight: column, smallest and largest weight."""
 
 
 def candidate_name(spec: ModelSpec) -> str:
@@ -53,7 +58,8 @@ def train_candidate(
     """Fit the tokenizer and the network on the training part; the validation part chooses the epoch.
 
     Args:
-        frame: rows with the columns row, text, label and part; those of the test part are not read.
+        frame: rows with the columns row, text, label and part and, for `train.reweight`, `about.` and that column;
+            those of the test part are not read.
         spec: the candidate.
         settings: the project.
         labels: (C,) class names; their order is the order of the logits.
@@ -63,6 +69,7 @@ def train_candidate(
         keep: stores the last finite weights of a training that failed; see `fit_classifier`.
 
     Raises:
+        DataError: `train.reweight` names a column that the rows do not have.
         TrainingError: the loss or the scores are no longer finite, the task is told to stop, or there is no GPU.
     """
     parts = {name: frame[frame["part"] == name] for name in ("train", "validation")}
@@ -70,6 +77,11 @@ def train_candidate(
         texts = parts["train"]["text"].tolist()
         tokenizer = fit_tokenizer(texts, spec=spec)
         rows = {name: _encode(part, tokenizer=tokenizer, labels=labels) for name, part in parts.items()}
+        if settings.train.reweight is not None:
+            weights = reweighting(_groups(parts["train"], settings.train.reweight), rows["train"].labels)
+            rows["train"] = replace(rows["train"], weights=weights)
+        if kinds := settings.train.augment:
+            rows["train"] = with_changed_versions(rows["train"], texts, tokenizer=tokenizer, kinds=kinds, seed=seed)
         network_spec = NetworkSpec(spec, tokens=tokenizer.size, classes=len(labels))
         fitted = fit_classifier(
             lambda: build_model(network_spec),
@@ -90,6 +102,7 @@ def train_candidate(
         "validation": validation_scores(rows["validation"].labels, fitted.logits),
         "truncated_share": tokenizer.truncated_share(texts),
         **_summary(fitted),
+        **_changes(rows["train"], settings.train),
     }
     model = pack_model(
         fitted.network,
@@ -112,6 +125,26 @@ def train_candidate(
 def _encode(part: pd.DataFrame, *, tokenizer: Tokenizer, labels: Sequence[str]) -> TextRows:
     classes = class_indices(part["label"], names=labels)
     return TextRows(tokenizer.encode(part["text"].tolist()), classes, part["row"].to_numpy(dtype=np.int64))
+
+
+def _groups(part: pd.DataFrame, column: str) -> list[str | None]:
+    """Groups of the rows, for `train.reweight`."""
+    if (name := ABOUT + column) not in part:
+        known = quoted(sorted(other.removeprefix(ABOUT) for other in map(str, part) if other.startswith(ABOUT)))
+        cure = f"they have {known}" if known else "name columns of the data in data.group_columns"
+        raise DataError(f"train.reweight: the rows have no column {shown(column)}; {cure}")
+    return part[name].tolist()
+
+
+def _changes(rows: TextRows, settings: TrainSection) -> dict[str, Any]:
+    """What training did to the rows beyond reading them; empty when it did nothing."""
+    report: dict[str, Any] = {}
+    if settings.augment:
+        report |= {"augment": list(settings.augment), "augment_share": settings.augment_share}
+    if rows.weights is not None:
+        ends = {"smallest": float(rows.weights.min()), "largest": float(rows.weights.max())}
+        report["reweight"] = {"column": settings.reweight, **ends}
+    return report
 
 
 def _summary(fitted: FitResult) -> dict[str, Any]:

@@ -39,8 +39,8 @@ WITHOUT_EFFECT = {
 """Settings that do not change a result: names and prose, where the same rows came from (their fingerprint takes part
 itself), and the machine that a task asks for. Everything else of the project file takes part."""
 
-SECTIONS_WITHOUT_EFFECT = ("eda", "schema", "given")
-"""Sections that look at the data and change nothing in them."""
+SECTIONS_WITHOUT_EFFECT = ("eda", "explain", "schema", "given")
+"""Sections that look at the data or at the model and change nothing in them."""
 
 
 def code_digest() -> str:
@@ -84,21 +84,37 @@ def experiment_id(
     Raises:
         ValueError: Something is not plain data, or not a finite number.
     """
-    effective = {
+    parts = {
+        "data": data_fingerprint,
+        "settings": _effective(settings),
+        "libraries": dict(libraries),
+        "code": code,
+    }
+    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def differing_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The settings that decide a result and differ between two projects, by key path: `[then, now]`.
+
+    >>> differing_settings({"train": {"epochs": 2, "memory": 1}}, {"train": {"epochs": 3, "memory": 2}})
+    {'train.epochs': [2, 3]}
+    """
+    before, after = _effective(then), _effective(now)
+    keys = {(name, key) for part in (before, after) for name, section in part.items() for key in section}
+    pairs = {f"{name}.{key}": [part.get(name, {}).get(key) for part in (before, after)] for name, key in sorted(keys)}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _effective(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections of a project without the settings that have no effect on a result."""
+    return {
         name: {key: value for key, value in section.items() if key not in WITHOUT_EFFECT.get(name, ())}
         if isinstance(section, Mapping)
         else section
         for name, section in settings.items()
         if name not in SECTIONS_WITHOUT_EFFECT
     }
-    parts = {
-        "data": data_fingerprint,
-        "settings": effective,
-        "libraries": dict(libraries),
-        "code": code,
-    }
-    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
 def _source_files() -> Iterator[tuple[str, Path]]:

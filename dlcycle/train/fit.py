@@ -77,10 +77,11 @@ def fit_classifier(
 
     Args:
         build: gives the untrained network; called after seeding, so that the seed decides its first weights.
-        train: rows to learn from.
+        train: rows to learn from; `settings.augment_share` of them in a changed version where they have such.
         validation: rows that choose the best epoch.
         classes: C, the width of the logits.
-        settings: all keys of `[train]` but `seeds` and those of the task. One GPU is used when `gpu` is above 0.
+        settings: all keys of `[train]` but `augment`, `reweight`, `seeds` and those of the task. One GPU is used when
+            `gpu` is above 0.
         seed: 0 to 2**32 - 1.
         metric: what must rise on the validation part; of equal epochs the one of lower validation loss is better.
         on_epoch: called after each epoch with plain data: epoch, epochs, batch, batches, history, best_epoch, seconds,
@@ -95,7 +96,13 @@ def fit_classifier(
         TrainingError: a loss is not finite, a SIGTERM came, or the machine lacks what the settings ask for.
     """
     accelerator, precision = _machine(settings)
-    train_loader = training_batches(train, batch_size=settings.batch_size, seed=seed, bucket=settings.bucket_batches)
+    train_loader = training_batches(
+        train,
+        batch_size=settings.batch_size,
+        seed=seed,
+        bucket=settings.bucket_batches,
+        changed_share=settings.augment_share,
+    )
     validation_loader = validation_batches(validation, batch_size=4 * settings.batch_size)
     order = np.concatenate(list(validation_loader.sampler))
     watch = _Watch(validation, order, settings=settings, seed=seed, metric=metric, on_epoch=on_epoch, on_step=on_step)

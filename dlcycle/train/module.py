@@ -52,7 +52,8 @@ class ClassifierModule(LightningModule):
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Move what the step computes with; the row numbers stay where they are."""
         inputs = tuple(tensor.to(device, non_blocking=True) for tensor in batch.inputs)
-        return Batch(inputs, batch.labels.to(device, non_blocking=True), batch.rows)
+        weights = None if batch.weights is None else batch.weights.to(device, non_blocking=True)
+        return Batch(inputs, batch.labels.to(device, non_blocking=True), batch.rows, weights)
 
     def configure_optimizers(self) -> Any:
         """AdamW (Loshchilov and Hutter, 2019) with a factor on the learning rate for each step."""
@@ -75,12 +76,14 @@ class ClassifierModule(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of a batch; stops when it is not finite."""
-        loss = functional.cross_entropy(
+        losses = functional.cross_entropy(
             self.network(*batch.inputs),
             batch.labels,
             weight=self.class_weights,
             label_smoothing=self.settings.label_smoothing,
+            reduction="mean" if batch.weights is None else "none",
         )
+        loss = losses if batch.weights is None else self._weighted_mean(losses, batch)
         value = loss.item()
         if not math.isfinite(value):
             rows = batch.rows.tolist()
@@ -92,6 +95,13 @@ class ClassifierModule(LightningModule):
         self.train_loss_sum += value * len(batch.labels)
         self.train_rows += len(batch.labels)
         return loss
+
+    def _weighted_mean(self, losses: Tensor, batch: Batch) -> Tensor:
+        """Mean of losses (N,) in which a row counts as often as its weight and that of its class say."""
+        assert batch.weights is not None
+        # The losses bear the weights of the classes already.
+        shares = batch.weights if self.class_weights is None else batch.weights * self.class_weights[batch.labels]
+        return (batch.weights * losses).sum() / shares.sum()
 
     def configure_gradient_clipping(
         self,

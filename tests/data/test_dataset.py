@@ -10,7 +10,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dlcycle.config import Project
-from dlcycle.data.dataset import build_dataset, removed_summary, table_from_bytes, table_to_bytes
+from dlcycle.data.dataset import (
+    build_dataset,
+    removed_summary,
+    table_from_bytes,
+    table_to_bytes,
+    values_digest,
+)
 from dlcycle.data.duplicates import duplicate_groups, near_duplicate_pairs
 
 RNG = np.random.default_rng(0)
@@ -171,3 +177,23 @@ def test_real_data(ecommerce_csv):
     pairs = near_duplicate_pairs(data.frame["text"].tolist(), threshold=0.8, seed=99)
     groups = data.frame.groupby(duplicate_groups(len(data.frame), pairs.rows))["part"]
     assert groups.nunique().max() == 1 and (groups.size() > 1).sum() == 412
+
+
+def test_columns_that_are_looked_at_stay_with_their_rows_and_have_an_identity(tmp_path):
+    def build(turn):
+        regions = ("north", "", " south ")
+        rows = [f"text number {i} of a kind,{'ab'[i % 2]},{regions[(i + turn) % 3]}" for i in range(60)]
+        path = tmp_path / "rows.csv"
+        path.write_text("\n".join(["description,category,region", *rows]))
+        return build_dataset(project(data={"group_columns": ("region",)}), uri=str(path))
+
+    first, second = build(0), build(1)
+    expected = ["north", None, "south"]
+    numbers = first.frame["row"] - 1
+    assert first.frame["about.region"].tolist() == [expected[number % 3] for number in numbers]
+    assert first.fingerprint == second.fingerprint
+    digests = [values_digest(dataset.frame, "region") for dataset in (first, build(0), second)]
+    assert digests[0] == digests[1] != digests[2]
+    assert values_digest(first.frame, None) == "" == values_digest(first.frame, "shop")
+    again = table_from_bytes(table_to_bytes(first.frame))
+    assert again["about.region"].tolist() == first.frame["about.region"].tolist()

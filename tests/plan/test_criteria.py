@@ -1,11 +1,11 @@
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from dlcycle.config import Criterion
 from dlcycle.errors import ConfigError
-from dlcycle.plan.criteria import check_criteria, judge_criteria
+from dlcycle.plan.criteria import Stage, check_criteria, judge_criteria
 
 
 def metric(value: float, low: float, high: float) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def test_gain_without_a_baseline() -> None:
 def test_the_sentence_over_all() -> None:
     good, bad = Criterion(metric="accuracy", at_least=0.9), Criterion(metric="ece", at_most=0.01)
     none = judge_criteria([], metrics=METRICS, comparison=COMPARISON)
-    assert none == {"passed": None, "criteria": [], "sentence": "The plan names no success criteria."}
+    assert none == {"passed": None, "criteria": [], "later": [], "sentence": "The plan names no success criteria."}
     both = judge_criteria([good, bad], metrics=METRICS, comparison=COMPARISON)
     assert both["passed"] is False
     assert both["sentence"] == "1 of 2 success criteria met; missed: calibration error."
@@ -165,3 +165,75 @@ def test_a_long_list_of_problems_is_cut() -> None:
     criteria = [Criterion(metric="f1", label=f"x{index}", at_least=0.9) for index in range(9)]
     with pytest.raises(ConfigError, match="and 4 more"):
         check_criteria(criteria, ["Books"])
+
+
+TYPOS = Criterion(metric="accuracy_typos", at_least=0.9)
+SWAPS = Criterion(metric="accuracy_word_swaps", at_least=0.5)
+CHANGED = {"accuracy_typos": metric(0.85, 0.8, 0.9), "accuracy_word_swaps": metric(0.6, 0.5, 0.7)}
+
+
+def test_training_leaves_criteria_on_changed_texts_to_later_and_names_them() -> None:
+    good, bad = Criterion(metric="accuracy", at_least=0.9), Criterion(metric="ece", at_most=0.01)
+    one = judge_criteria([TYPOS, good], metrics=METRICS, comparison=COMPARISON)
+    assert one["passed"] is True
+    assert [entry["metric"] for entry in one["criteria"]] == ["accuracy"]
+    assert one["later"] == ["accuracy with typos"]
+    assert one["sentence"] == (
+        "The success criterion of training is met. "
+        "1 further criterion is judged by explain_flow.py: accuracy with typos."
+    )
+    both = judge_criteria([bad, TYPOS, SWAPS], metrics=METRICS, comparison=COMPARISON)
+    assert both["passed"] is False
+    assert both["sentence"] == (
+        "0 of 1 success criteria of training met; missed: calibration error. "
+        "2 further criteria are judged by explain_flow.py: accuracy with typos, accuracy under word swaps."
+    )
+
+
+def test_training_with_later_criteria_alone_passes_nothing_and_says_so() -> None:
+    gates = judge_criteria([TYPOS], metrics=METRICS, comparison=COMPARISON)
+    assert gates["passed"] is None
+    assert gates["criteria"] == []
+    assert gates["sentence"] == (
+        "The plan names no success criteria of training. "
+        "1 further criterion is judged by explain_flow.py: accuracy with typos."
+    )
+
+
+def test_explaining_judges_only_what_it_measures() -> None:
+    criteria = [Criterion(metric="accuracy", at_least=0.99), TYPOS, SWAPS]
+    gates = judge_criteria(criteria, metrics=CHANGED, stage="explain")
+    assert [(entry["metric"], entry["met"]) for entry in gates["criteria"]] == [
+        ("accuracy_typos", False),
+        ("accuracy_word_swaps", True),
+    ]
+    assert gates["passed"] is False
+    assert gates["later"] == []
+    assert gates["sentence"] == "1 of 2 success criteria met; missed: accuracy with typos."
+    assert gates["criteria"][0]["sentence"] == (
+        "Missed: accuracy with typos is 85.0 % (95 % interval 80.0 % to 90.0 %); goal at least 90.0 %."
+    )
+    nothing = judge_criteria(criteria[:1], metrics=CHANGED, stage="explain")
+    assert nothing["passed"] is None
+    assert nothing["sentence"] == "The plan names no success criteria on changed texts."
+
+
+def test_every_metric_has_a_name_and_one_stage() -> None:
+    metrics = get_args(Criterion.model_fields["metric"].annotation)
+    judged = {
+        stage: [entry["metric"] for name in metrics for entry in _judged(name, stage)] for stage in get_args(Stage)
+    }
+    assert sorted(judged["train"] + judged["explain"]) == sorted(metrics)
+    assert [name for name in metrics if name.startswith("accuracy_")] == judged["explain"]
+
+
+def _judged(name: str, stage: Stage) -> list[dict[str, Any]]:
+    label = "Books" if name in ("precision", "recall", "f1") else None
+    criterion = Criterion.model_validate({"metric": name, "label": label, "at_least": 0.5})
+    return judge_criteria([criterion], metrics=METRICS | CHANGED, comparison=COMPARISON, stage=stage)["criteria"]
+
+
+def test_goals_on_changed_texts_are_shares() -> None:
+    check_criteria([TYPOS, SWAPS], ["Books"])
+    with pytest.raises(ConfigError, match=r"criteria\[0\]\.at_least: accuracy_typos is a share.*95 % is written 0\.95"):
+        check_criteria([Criterion(metric="accuracy_typos", at_least=95)], ["Books"])

@@ -1,4 +1,6 @@
+import itertools
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,6 +68,64 @@ def test_skipped_batches_are_the_first_ones() -> None:
         assert list(sampler) == whole[skip:]
 
 
+@given(
+    rows=st.integers(1, 120),
+    versions=st.integers(1, 6),
+    share=st.floats(0, 1),
+    seed=st.integers(0, 2**32 - 1),
+    epoch=st.integers(0, 50),
+    bucket=st.booleans(),
+)
+@settings(deadline=None)
+def test_of_each_row_one_version_is_there_an_epoch(
+    rows: int, versions: int, share: float, seed: int, epoch: int, bucket: bool
+) -> None:
+    lengths = np.random.default_rng(seed).integers(1, 300, rows * versions).tolist()
+    options = {"batch_size": 7, "seed": seed, "bucket": bucket, "versions": versions, "changed_share": share}
+    sampler = BucketBatchSampler(lengths, **options)
+    sampler.set_epoch(epoch)
+    batches = list(sampler)
+    assert len(batches) == len(sampler) == -(-rows // 7)
+    assert sorted(place % rows for batch in batches for place in batch) == list(range(rows))
+    sampler.set_epoch(epoch, skip=len(batches) // 2)
+    assert list(sampler) == batches[len(batches) // 2 :]
+    unchanged = BucketBatchSampler(lengths[:rows], batch_size=7, seed=seed, bucket=bucket)
+    unchanged.set_epoch(epoch)
+    if share == 0 or versions == 1:
+        assert batches == list(unchanged)
+    elif not bucket:
+        assert [[place % rows for place in batch] for batch in batches] == list(unchanged), "the order stays"
+
+
+def test_versions_are_drawn_anew_in_each_epoch_in_the_share_asked_for() -> None:
+    sampler = BucketBatchSampler([5] * 5000, batch_size=10, seed=0, versions=5, changed_share=0.3)
+    drawn = []
+    for epoch in range(20):
+        sampler.set_epoch(epoch)
+        places = np.concatenate(list(sampler))
+        versions = np.empty(1000, dtype=int)
+        versions[places % 1000] = places // 1000
+        drawn.append(versions)
+    table = np.array(drawn)
+    # 20,000 draws: 4 standard deviations of a share of 0.3 are 0.013, those of 0.075 are 0.0075.
+    assert abs((table > 0).mean() - 0.3) < 0.013
+    assert all(abs((table == version).mean() - 0.075) < 0.0075 for version in range(1, 5))
+    # Two epochs that drew alone agree in 0.7 squared + 4 * 0.075 squared of the rows.
+    assert np.mean(table[1:] == table[:-1]) == pytest.approx(0.5125, abs=0.02)
+    assert (table > 0).any(0).mean() > 0.99, "each row is read changed in some epoch"
+
+
+def test_the_lengths_that_are_batched_are_those_of_the_versions_read() -> None:
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(1, 300, 4000)
+    sampler = BucketBatchSampler(lengths.tolist(), batch_size=32, seed=0, versions=4, changed_share=0.8)
+    batches = list(sampler)
+    places = list(itertools.chain(*batches))
+    assert sum(len(batch) * int(lengths[batch].max()) for batch in batches) < 1.25 * lengths[places].sum()
+    first = lengths[[place % 1000 for place in places]]
+    assert np.corrcoef(first, lengths[places])[0, 1] < 0.5, "control: lengths of versions differ here"
+
+
 def test_buckets_save_most_of_the_padding() -> None:
     lengths = np.random.default_rng(0).integers(1, 300, 2000)
 
@@ -98,7 +158,19 @@ def test_batches_hold_the_rows_they_name() -> None:
     assert sorted(seen) == sorted([*range(1000, 1100)] * 2)
 
 
+def test_weights_come_with_their_rows() -> None:
+    rows = make_rows(50)
+    assert all(batch.weights is None for batch in training_batches(rows, batch_size=8, seed=0))
+    weighted = replace(rows, weights=np.linspace(0.1, 2, 50, dtype=np.float32))
+    for batch in training_batches(weighted, batch_size=8, seed=0):
+        assert np.array_equal(batch.weights, weighted.weights[batch.rows - 1000])
+
+
 def test_parts_that_do_not_fit_or_are_empty_are_errors() -> None:
+    with pytest.raises(TrainingError, match="a weight for each of 100 texts, got 3"):
+        replace(make_rows(100), weights=np.ones(3, dtype=np.float32))
+    with pytest.raises(TrainingError, match="3 versions of each row, got 100 texts"):
+        replace(make_rows(100), versions=3)
     with pytest.raises(TrainingError, match="2 texts, 1 labels and 2 row numbers"):
         TextRows([np.array([1])] * 2, np.array([0]), np.arange(2))
     with pytest.raises(TrainingError, match="got none"):

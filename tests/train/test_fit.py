@@ -257,6 +257,35 @@ def test_loss_is_that_of_the_settings() -> None:
     torch.testing.assert_close(loss, own / weights[labels].sum())
 
 
+def test_versions_and_weights_change_the_training_and_their_absence_does_not() -> None:
+    def digest(share: float = 0.0, weights: np.ndarray | None = None, versions: int = 1) -> str:
+        texts, labels = make_texts(64, seed=1)
+        spec = ModelSpec(min_count=1, buckets=200)
+        tokenizer = fit_tokenizer(texts, spec=spec)
+        train = TextRows(
+            tokenizer.encode(texts + [f"x {text}" for _ in range(versions - 1) for text in texts]),
+            np.tile(labels, versions),
+            np.tile(np.arange(64), versions),
+            weights=None if weights is None else np.tile(weights, versions),
+            versions=versions,
+        )
+        result = fit_classifier(
+            lambda: build_text_model(NetworkSpec(spec, tokens=tokenizer.size, classes=3)),
+            train=train,
+            validation=TextRows(tokenizer.encode(texts), labels, np.arange(64)),
+            classes=3,
+            settings=TrainSection(epochs=2, threads=1, class_weights="balanced", augment_share=share),
+            seed=0,
+        )
+        assert result.steps == 2
+        return weights_digest(result.network)
+
+    uneven = np.linspace(0.1, 1.9, 64, dtype=np.float32)
+    plain = digest()
+    assert plain == digest(0.5) == digest(0.0, versions=3)
+    assert len({plain, digest(0.5, versions=3), digest(weights=uneven), digest(0.5, uneven, versions=3)}) == 4
+
+
 def test_same_seed_same_weights_and_another_seed_others() -> None:
     first, second, other = fit(seed=3), fit(seed=3), fit(seed=4)
     assert weights_digest(first.network) == weights_digest(second.network)
