@@ -48,12 +48,12 @@ def decision_costs(
         the last two are None if the plan has no `manual` price. A person is taken to decide rightly.
     """
     cells, counts = distinct_cells(decisions.truth, decisions.predicted, automatic)
-    prices, wrong, taken = _prices(cells, labels, costs), cells[:, 0] != cells[:, 1], cells[:, 2] == 1
-    highest = max([costs.error, *(price for row in costs.matrix.values() for price in row.values())])
+    prices = decision_prices(cells[:, 0], cells[:, 1], labels=labels, costs=costs)
+    wrong, taken, highest = cells[:, 0] != cells[:, 1], cells[:, 2] == 1, highest_price(costs)
 
     def per_thousand(prices: Floats, decided: Bools) -> dict[str, Any]:
         mean = _mean_price(prices, counts, seed=seed, resamples=resamples)
-        unseen = _unseen_mistakes(prices, counts, decided=decided, wrong=wrong & decided, highest=highest)
+        unseen = unseen_mistakes(prices, counts, decided=decided, wrong=wrong & decided, highest=highest)
         low, value, high = (_ROWS * number for number in (mean["low"], mean["value"], mean["high"]))
         return measured(value, low, max(high, value + _ROWS * unseen), n=mean["n"])
 
@@ -66,14 +66,58 @@ def decision_costs(
     }
 
 
-def _prices(cells: Any, labels: Sequence[str], costs: Costs) -> Floats:
-    """The price of each cell (truth, predicted, ...): the matrix's, else `error` for a mistake and 0 otherwise."""
+def decision_prices(truth: Ints, chosen: Ints, *, labels: Sequence[str], costs: Costs) -> Floats:
+    """The price of each decision, (N,): the matrix's, else `error` for a mistake and 0 otherwise.
+
+    Args:
+        truth: True class indices, (N,).
+        chosen: Decided class indices, (N,).
+        labels: Names of the classes.
+        costs: `plan.costs`, checked by `dlcycle.plan.criteria.check_plan`.
+
+    >>> costs = Costs(error=2.0, matrix={"Books": {"Toys": 10.0}})
+    >>> decision_prices(np.array([0, 0, 1]), np.array([0, 1, 0]), labels=["Books", "Toys"], costs=costs).tolist()
+    [0.0, 10.0, 2.0]
+    """
     return np.array(
         [
-            costs.matrix.get(labels[true], {}).get(labels[chosen], 0.0 if true == chosen else costs.error)
-            for true, chosen in cells[:, :2]
-        ]
+            costs.matrix.get(labels[true], {}).get(labels[given], 0.0 if true == given else costs.error)
+            for true, given in zip(truth.tolist(), chosen.tolist(), strict=True)
+        ],
+        dtype=np.float64,
     )
+
+
+def highest_price(costs: Costs) -> float:
+    """The highest price of a decision of the model.
+
+    >>> highest_price(Costs(error=2.0, matrix={"Books": {"Toys": 10.0}}))
+    10.0
+    """
+    return max([costs.error, *(price for row in costs.matrix.values() for price in row.values())])
+
+
+def unseen_mistakes(prices: Floats, counts: Ints, *, decided: Bools, wrong: Bools, highest: float) -> float:
+    """What mistakes that the rows do not rule out would add to the mean price; 0 once `FEW` mistakes were seen.
+
+    A resample cannot hold a mistake that no row shows. Up to Wilson's upper end mistakes may be more frequent than
+    seen, at the mean price of those seen, or at the highest if there was none.
+
+    Args:
+        prices: Price of a row of each cell, (K,).
+        counts: Rows of each cell, (K,).
+        decided: Cells that the model decides, (K,).
+        wrong: Cells that it decides wrongly, (K,).
+        highest: The highest price of a decision.
+
+    Returns:
+        Money per row.
+    """
+    trials, seen = int(counts[decided].sum()), int(counts[wrong].sum())
+    if not trials or seen >= FEW:
+        return 0.0
+    price = math.fsum((prices * counts)[wrong]) / seen if seen else highest
+    return (trials * wilson(seen, trials)[1] - seen) * price / int(counts.sum())
 
 
 def _mean_price(prices: Floats, counts: Ints, *, seed: int, resamples: int) -> dict[str, Any]:
@@ -83,16 +127,3 @@ def _mean_price(prices: Floats, counts: Ints, *, seed: int, resamples: int) -> d
     blocks = resampled_counts(counts, seed=seed, resamples=resamples)
     replicates = lowest + np.concatenate([block @ excess for block in blocks]) / rows
     return measure(lowest + math.fsum(excess * counts) / rows, replicates, n=rows)
-
-
-def _unseen_mistakes(prices: Floats, counts: Ints, *, decided: Bools, wrong: Bools, highest: float) -> float:
-    """What mistakes that the rows do not rule out would add to the mean price; 0 once `FEW` mistakes were seen.
-
-    A resample cannot hold a mistake that no row shows. Up to Wilson's upper end mistakes may be more frequent than
-    seen, at the mean price of those seen, or at the highest if there was none.
-    """
-    trials, seen = int(counts[decided].sum()), int(counts[wrong].sum())
-    if not trials or seen >= FEW:
-        return 0.0
-    price = math.fsum((prices * counts)[wrong]) / seen if seen else highest
-    return (trials * wilson(seen, trials)[1] - seen) * price / int(counts.sum())

@@ -70,20 +70,21 @@ def next_steps(
     return sorted(items, key=lambda item: LEVELS.index(item["level"]))
 
 
-def _item(level: Level, title: str, reason: str, action: str = "") -> Item:
+def item(level: Level, title: str, reason: str, action: str = "") -> Item:
+    """Return something to do: how urgent, a sentence, why, and a line of the project file or a command."""
     return {"level": level, "title": title, "reason": reason, "action": action}
 
 
 def _from_checks(consistency: Mapping[str, Any], leakage: Mapping[str, Any]) -> Iterator[Item]:
     shared, batches = f"{leakage['message'].rstrip('.')}.", consistency["message"]
     if not leakage["passed"]:
-        yield _item(
+        yield item(
             "fix", "The test part leaks.", f"{shared} Every figure may be too good.", "[split] near_duplicates = 0.8"
         )
     if not consistency["passed"]:
-        yield _item("fix", "Predictions depend on the batch.", batches, "check masks and padding in build_model")
+        yield item("fix", "Predictions depend on the batch.", batches, "check masks and padding in build_model")
     if leakage["passed"] and consistency["passed"]:
-        yield _item("fine", "The checks passed.", f"{shared} {batches}")
+        yield item("fine", "The checks passed.", f"{shared} {batches}")
 
 
 def _from_gates(gates: Mapping[str, Any], comparison: Mapping[str, Any], candidates: str) -> Iterator[Item]:
@@ -96,12 +97,16 @@ def _from_gates(gates: Mapping[str, Any], comparison: Mapping[str, Any], candida
             action = "[split] test: more test rows narrow the interval"
         subject = criterion["title"][:1].upper() + criterion["title"][1:]
         outcome = "could not be measured" if value is None else "misses its goal"
-        yield _item("fix", f"{subject} {outcome}.", criterion["sentence"], action)
-    if not gates["criteria"]:
+        yield item("fix", f"{subject} {outcome}.", criterion["sentence"], action)
+    if gates["later"]:
+        count = len(gates["later"])
+        title = f"{count} success {'criterion is' if count == 1 else 'criteria are'} not judged yet."
+        yield item("consider", title, gates["sentence"], "python flows/explain_flow.py run")
+    elif not gates["criteria"]:
         metric, baseline = comparison["metric"], comparison["baseline"]
         reason = f"Nobody can say when the model is good enough. The baseline's {metric} is {baseline:.3f}."
         line = f'[plan] criteria = [{{ metric = "{metric}", at_least = {baseline:.3f} }}]'
-        yield _item("consider", "No success criterion is set.", reason, line)
+        yield item("consider", "No success criterion is set.", reason, line)
 
 
 def _from_comparison(comparison: Mapping[str, Any], candidates: str) -> Iterator[Item]:
@@ -110,7 +115,7 @@ def _from_comparison(comparison: Mapping[str, Any], candidates: str) -> Iterator
         "no_gain": "Deep learning is not proven to be worth it here.",
     }.get(comparison["verdict"])
     if title:
-        yield _item("decide", title, comparison["sentence"], candidates)
+        yield item("decide", title, comparison["sentence"], candidates)
 
 
 def _from_cleaning(cleaning: Mapping[str, Any]) -> Iterator[Item]:
@@ -121,10 +126,10 @@ def _from_cleaning(cleaning: Mapping[str, Any]) -> Iterator[Item]:
 
     for reason, title in (("bad_row", "Some rows could not be read."), ("too_long", "Some texts were too long.")):
         if removed.get(reason):
-            yield _item("fix", title, f"{of_all(reason)}, were set aside and taught the model nothing.", _SEE_REMOVED)
+            yield item("fix", title, f"{of_all(reason)}, were set aside and taught the model nothing.", _SEE_REMOVED)
     if removed.get("missing_label", 0) > _WORTH_A_THOUGHT * rows:
         reason = f"{of_all('missing_label')}, have none: labelled, they would be more to learn from."
-        yield _item("consider", "Some rows have no label.", reason, _SEE_REMOVED)
+        yield item("consider", "Some rows have no label.", reason, _SEE_REMOVED)
     apart = [group for group in cleaning["label_variants"] if not group["merged"]]
     if apart:
         labels = sum(len(group["spellings"]) for group in apart)
@@ -134,29 +139,29 @@ def _from_cleaning(cleaning: Mapping[str, Any]) -> Iterator[Item]:
             f"characters, such as {example}."
         )
         title = f"{labels:,} labels look like spellings of {len(apart):,}."
-        yield _item("decide", title, reason, "[data] merge_label_variants = true")
+        yield item("decide", title, reason, "[data] merge_label_variants = true")
     if cleaning["conflict_count"]:
         title = f"{cleaning['conflict_count']:,} texts have more than one label."
         reason = f"{of_all('conflicting_label')}, were removed for it. Where people disagree, no model can be right."
-        yield _item("decide", title, reason, '[data] conflicting_labels = "keep" (the most frequent) or "drop" (none)')
+        yield item("decide", title, reason, '[data] conflicting_labels = "keep" (the most frequent) or "drop" (none)')
 
 
 def _from_findings(findings: Sequence[Mapping[str, Any]]) -> Iterator[Item]:
     for finding in findings:
         if finding["name"].startswith("schema_"):
             level: Level = "decide" if finding["severity"] == "critical" else "consider"
-            yield _item(level, "The data break the frozen schema.", f"{finding['message']}.", finding["config"])
+            yield item(level, "The data break the frozen schema.", f"{finding['message']}.", finding["config"])
         elif finding["name"] in ADVICE:
             level, title, action = ADVICE[finding["name"]]
             count = f"{finding['count']:,} rows" if finding["count"] else ""
             example = f", for example row {finding['rows'][0]:,}" if finding["rows"] else ""
-            yield _item(level, title, f"{finding['message']}{f' ({count}{example})' if count else ''}.", action)
+            yield item(level, title, f"{finding['message']}{f' ({count}{example})' if count else ''}.", action)
 
 
 def _from_training(selected: Mapping[str, Any], epochs: int) -> Iterator[Item]:
     if selected["best_epoch"] == epochs and not selected["stopped_early"]:
         reason = f"The last of {epochs} epochs was the best, so the validation metric may still rise."
-        yield _item("consider", "Train longer.", reason, f"[train] epochs = {2 * epochs}")
+        yield item("consider", "Train longer.", reason, f"[train] epochs = {2 * epochs}")
     if selected["truncated_share"] > _WORTH_A_THOUGHT:
         reason = f"{100 * selected['truncated_share']:.1f} % of the training texts are longer than the model reads."
-        yield _item("consider", "Read more of each text.", reason, f"raise max_tokens of candidate {selected['name']}")
+        yield item("consider", "Read more of each text.", reason, f"raise max_tokens of candidate {selected['name']}")

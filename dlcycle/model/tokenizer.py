@@ -29,8 +29,10 @@ Ids = npt.NDArray[np.int64]
 
 # `\w` leaves out combining marks, which would break most words of Hindi and other Indic scripts into pieces.
 _MARKS = "".join(chr(code) for code in range(0x300, 0xFE30) if unicodedata.category(chr(code))[0] == "M")
-_WORD = re.compile(rf"[\w{_MARKS}]+")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+WORD = re.compile(rf"[\w{_MARKS}]+")
+"""What counts as a word, in lower-cased NFKC text."""
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which cannot be encoded; the sub-word encoder reads U+FFFD in their place."""
 
 
 class Tokenizer(Protocol):
@@ -63,7 +65,7 @@ def split_words(text: str) -> list[str]:
     """
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-    return _WORD.findall(text.lower())
+    return WORD.findall(text.lower())
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +170,12 @@ class SubwordTokenizer:
 
     def _encodings(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
         with _one_thread():
-            return self.bpe.encode_batch_fast([_SURROGATE.sub("\ufffd", text) for text in texts])
+            return self.bpe.encode_batch_fast([SURROGATE.sub("\ufffd", text) for text in texts])
+
+    def encodings(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
+        """Whole encodings of texts without surrogates, with the place of each sub-word, which takes longer to find."""
+        with _one_thread():
+            return self.bpe.encode_batch(texts)
 
     def truncated_share(self, texts: Sequence[str]) -> float:
         """Share of the texts that have more than `max_tokens` sub-words; 0 for no texts."""
@@ -193,7 +200,7 @@ class SubwordTokenizer:
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         )
         with _one_thread():
-            bpe.train_from_iterator((_SURROGATE.sub("\ufffd", text) for text in texts), trainer)
+            bpe.train_from_iterator((SURROGATE.sub("\ufffd", text) for text in texts), trainer)
         return cls(bpe, max_tokens=spec.max_tokens)
 
 

@@ -13,7 +13,7 @@ MET = {
     "sentence": "Met: accuracy is 95.0 %.",
 }  # fmt: skip
 GOOD: dict[str, Any] = {
-    "gates": {"criteria": [MET]},
+    "gates": {"criteria": [MET], "later": [], "sentence": "The success criterion is met."},
     "comparison": {"verdict": "worth_it", "sentence": "Worth it.", "metric": "accuracy", "baseline": 0.9412},
     "consistency": AGREED,
     "cleaning": {"rows_read": 1000, "removed": {}, "label_variants": [], "conflict_count": 0, "findings": []},
@@ -54,6 +54,10 @@ TROUBLES: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "batch": ({"consistency": AGREED | {"passed": False}}, "fix", "Predictions depend on the batch.", "build_model"),
     "criterion": ({"gates": missed()}, "fix", "Accuracy misses its goal.", "[model] candidates"),
     "no criteria": ({"gates": {"criteria": []}}, "consider", "No success criterion is set.", "[plan] criteria"),
+    "later criteria": (
+        {"gates": {"later": ["accuracy with typos"]}}, "consider", "1 success criterion is not judged yet.",
+        "flows/explain_flow.py run",
+    ),
     "worse": ({"comparison": {"verdict": "worse"}}, "decide", "The simple baseline is better.", "[model] candidates"),
     "no gain": (
         {"comparison": {"verdict": "no_gain"}}, "decide", "Deep learning is not proven to be worth it here.",
@@ -166,6 +170,14 @@ def test_a_criterion_says_what_kept_it_from_being_met() -> None:
     nothing = only(gates=missed(title="precision of 'Toys'", metric="precision", value=None))
     assert nothing["title"] == "Precision of 'Toys' could not be measured."
     assert "class_weights" in only(gates=missed(metric="recall"))["action"]
+
+
+def test_criteria_that_are_judged_later_are_criteria() -> None:
+    later = {"criteria": [], "later": ["accuracy with typos", "accuracy under word swaps"], "sentence": "Two further."}
+    item = only(gates=later)
+    assert item["title"] == "2 success criteria are not judged yet."
+    assert item["reason"] == "Two further."
+    assert "No success criterion is set." in [item["title"] for item in steps(gates=later | {"later": []})]
 
 
 def test_lines_of_the_project_file_can_be_pasted() -> None:

@@ -1,0 +1,142 @@
+"""Integrated gradients of many texts: the project's way against captum row by row, on the same texts and networks.
+
+    python benchmarks/attribution_speed.py --data PATH/ecommerce.csv
+
+A small network of each architecture is trained, then both explain the class it predicts for each test row with 50
+points. Row by row, each call of captum's LayerIntegratedGradients holds the 50 points of one text, as in its tutorial
+on texts. Rows are explained in blocks, both ways in turns, so that a change in the machine's load meets both.
+`reading` is the part of the project's time that goes into finding words and their owners.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any, get_args
+
+import numpy as np
+import pandas as pd
+import torch
+from captum.attr import LayerIntegratedGradients
+from torch import Tensor
+
+from dlcycle.config import Architecture, ModelSpec, TrainSection
+from dlcycle.data.sample import generate_sample
+from dlcycle.insight.attribution.attribute import attribute
+from dlcycle.model.artifact import TextClassifier
+from dlcycle.model.reading import read_texts
+from dlcycle.model.text import NetworkSpec, build_text_model
+from dlcycle.model.tokenizer import PAD, fit_tokenizer
+from dlcycle.train.batches import TextRows
+from dlcycle.train.fit import fit_classifier
+
+SEED = 0
+STEPS = 50
+BLOCKS = 2
+EPOCHS = 5
+
+
+def trained(texts: list[str], labels: pd.Series, *, architecture: Architecture, threads: int) -> TextClassifier:
+    """Train the default network of an architecture for a few epochs; an eighth of the texts is the validation part."""
+    spec = ModelSpec(architecture=architecture)
+    codes, names = pd.factorize(labels, sort=True)
+    held_out = len(texts) // 8
+    tokenizer = fit_tokenizer(texts[held_out:], spec=spec)
+    tokens, numbers, codes = tokenizer.encode(texts), np.arange(len(texts)), codes.astype(np.int64)
+    sizes = NetworkSpec(spec, tokens=tokenizer.size, classes=len(names))
+    result = fit_classifier(
+        lambda: build_text_model(sizes),
+        train=TextRows(tokens[held_out:], codes[held_out:], numbers[held_out:]),
+        validation=TextRows(tokens[:held_out], codes[:held_out], numbers[:held_out]),
+        classes=len(names),
+        settings=TrainSection(epochs=EPOCHS, threads=threads),
+        seed=SEED,
+    )
+    return TextClassifier(result.network.eval(), tokenizer, names.tolist(), 1.0, {})
+
+
+def row_by_row(classifier: TextClassifier, texts: list[str], targets: np.ndarray) -> list[np.ndarray]:
+    """Word scores by a call for each text."""
+    network: Any = classifier.network
+
+    def centred(tokens: Tensor, lengths: Tensor) -> Tensor:
+        logits = network(tokens, lengths)
+        return logits - logits.mean(1, keepdim=True)
+
+    explain = LayerIntegratedGradients(centred, network.embedding)
+    scores = []
+    for reading, target in zip(read_texts(classifier.tokenizer, texts), targets.tolist(), strict=True):
+        tokens = torch.from_numpy(reading.ids)[None]
+        found = explain.attribute(
+            tokens,
+            baselines=torch.full_like(tokens, PAD),
+            target=target,
+            additional_forward_args=torch.tensor([len(reading.ids)]),
+            n_steps=STEPS,
+        )
+        scores.append(reading.owners.T @ found.sum(2)[0].detach().double().numpy())
+    return scores
+
+
+def batched(classifier: TextClassifier, texts: list[str], targets: np.ndarray) -> list[np.ndarray]:
+    """Word scores by one call."""
+    return [row.scores for row in attribute(classifier, texts, targets, steps=STEPS)]
+
+
+def timed(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+    """Return a function's result and the seconds it took."""
+    started = time.perf_counter()
+    result = function(*arguments)
+    return result, time.perf_counter() - started
+
+
+def main() -> None:
+    """Print one table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="CSV with the columns category and description; the bundled sample without it")
+    parser.add_argument("--train-rows", type=int, default=3000)
+    parser.add_argument("--rows", type=int, default=200, help="test rows that are explained")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--architectures", nargs="+", default=get_args(Architecture), choices=get_args(Architecture))
+    arguments = parser.parse_args()
+    wanted = arguments.train_rows + arguments.rows
+    frame = pd.read_csv(arguments.data, dtype=str) if arguments.data else generate_sample(2 * wanted, seed=SEED)
+    frame = frame.dropna().drop_duplicates("description")
+    frame = frame.sample(min(wanted, len(frame)), random_state=SEED)
+    texts, labels = frame["description"].tolist(), frame["category"]
+    test, train = texts[: arguments.rows], texts[arguments.rows :]
+
+    print(f"{len(test)} test rows, {STEPS} points, threads: {arguments.threads}")
+    columns = (
+        "architecture",
+        "ids a row",
+        "row by row s",
+        "project s",
+        "reading s",
+        "ratio",
+        "goal",
+        "difference",
+        "goal",
+    )
+    print("{:<13}{:>10}{:>14}{:>11}{:>11}{:>8}{:>9}{:>13}{:>10}".format(*columns))
+    for architecture in arguments.architectures:
+        torch.set_num_threads(arguments.threads)
+        classifier = trained(train, labels[arguments.rows :], architecture=architecture, threads=arguments.threads)
+        torch.set_num_threads(arguments.threads)
+        targets = classifier.logits(test).argmax(1)
+        row_by_row(classifier, test[:3], targets[:3]), batched(classifier, test[:3], targets[:3])
+        seconds, difference = np.zeros(2), 0.0
+        for start in range(0, len(test), -(-len(test) // BLOCKS)):
+            part = slice(start, start + -(-len(test) // BLOCKS))
+            left, first = timed(row_by_row, classifier, test[part], targets[part])
+            right, second = timed(batched, classifier, test[part], targets[part])
+            seconds += first, second
+            gaps = [np.abs(a - b).max(initial=0.0) for a, b in zip(left, right, strict=True)]
+            difference = max(difference, *gaps)
+        readings, reading = timed(read_texts, classifier.tokenizer, test)
+        ids = np.mean([len(row.ids) for row in readings])
+        times = f"{seconds[0]:>14.2f}{seconds[1]:>11.2f}{reading:>11.2f}{seconds[0] / seconds[1]:>8.1f}{'>= 3':>9}"
+        print(f"{architecture:<13}{ids:>10.0f}{times}{difference:>13.1e}{'<= 1e-04':>10}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,381 @@
+"""Who should decide which rows, in money: the plan's prices applied to ways of sharing the work with people.
+
+A price of a decision falls due with the true class, so before the truth is known each class has an expected cost: its
+prices weighted with the probabilities of the true classes. Whatever is chosen (the threshold from which a row goes to
+a person, the best policy) is chosen on the validation part; money is measured on the test part.
+
+Rows of equal expected cost are treated alike: where people have time for only some of them, each has the same chance,
+and its cost is the mean. So no result depends on the order of the rows.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse
+
+from dlcycle.config import Costs
+from dlcycle.errors import DataError
+from dlcycle.insight.automation import decided_automatically
+from dlcycle.insight.bootstrap import (
+    RESAMPLES,
+    Bools,
+    Floats,
+    Ints,
+    distinct_cells,
+    measure,
+    measured,
+    resampled_counts,
+    share,
+)
+from dlcycle.insight.business import decision_prices, highest_price, unseen_mistakes
+from dlcycle.insight.calibration import row_blocks
+from dlcycle.insight.handover import TIE, choose_threshold, handed_over, most_rows
+from dlcycle.insight.metrics import Decisions
+from dlcycle.plan.criteria import check_costs
+
+Policy = Literal["people", "alone", "cost_aware", "required_precision", "best"]
+
+CURVE_POINTS = 41
+_ROWS = 1000
+_TITLES: dict[Policy, str] = {
+    "alone": "The model decides every row",
+    "cost_aware": "The model decides every row and weighs what mistakes cost",
+    "required_precision": "The model decides the rows it is sure of, people the rest",
+    "best": "The model decides the rows that are cheap to risk, people the rest",
+    "people": "People decide every row",
+}
+_EXPLANATIONS: dict[Policy, str] = {
+    "alone": "Each row gets its most probable class.",
+    "cost_aware": "Each row gets the class whose mistakes are expected to cost least.",
+    "required_precision": "Rows of a probability of {threshold} or more get their most probable class; people decide "
+    "the others.",
+    "best": "Each row gets the class whose mistakes are expected to cost least; rows expected to cost more than "
+    "{threshold} {currency} go to people.",
+    "people": "A person decides each row, rightly.",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """What the decisions on N rows need, in place of the (N, C) probabilities."""
+
+    likeliest: Decisions
+    chosen: Ints
+    """Class of the least expected cost, (N,)."""
+    expected: Floats
+    """Expected cost of that class, (N,)."""
+    likeliest_prices: Floats
+    """What the most probable class costs in truth, (N,)."""
+    chosen_prices: Floats
+    """What the class of the least expected cost costs in truth, (N,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """A policy applied to N rows, or to K cells of equal rows."""
+
+    prices: Floats
+    """What the model's decision costs, (N,)."""
+    wrong: Bools
+    """Whether it is a mistake, (N,)."""
+    people: Floats
+    """Share of each row that people decide, (N,): 0 or 1, between them for ties."""
+
+    def costs(self, manual: float | None) -> Floats:
+        return self.people * (manual or 0.0) + (1 - self.people) * self.prices
+
+
+def price_policies(
+    truth: npt.ArrayLike,
+    probabilities: npt.NDArray[Any],
+    *,
+    validation_truth: npt.ArrayLike,
+    validation_probabilities: npt.NDArray[Any],
+    labels: Sequence[str],
+    costs: Costs | None,
+    automation_threshold: float | None,
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> dict[str, Any]:
+    """Price ways of sharing the decisions between the model and people, and name the cheapest.
+
+    "alone": the most probable class. "cost_aware": the class of the least expected cost. "required_precision": rows
+    of a high probability are decided by the model, the rest by people. "best": cost-aware, and rows whose expected
+    cost exceeds a threshold go to people, the most expensive first and no more than `costs.capacity` allows. "people":
+    all rows, if they have time for them. A person is taken to decide rightly. Intervals take the threshold, and the
+    rows that capacity leaves to the model, as given.
+
+    Args:
+        truth: True class indices of the test part, (N,).
+        probabilities: Of the test part, (N, C), calibrated.
+        validation_truth: True class indices of the validation part, (M,).
+        validation_probabilities: Of the validation part, (M, C).
+        labels: Names of the C classes.
+        costs: `plan.costs`. Without `manual` there are only "alone" and "cost_aware", and no curve.
+        automation_threshold: Probability from which on the decisions reach `plan.required_precision`, as
+            `dlcycle.insight.automation.automation` found it; None if none does.
+        seed: Seed of the resamples, which all policies share, so that their differences are paired.
+        resamples: Number of resamples.
+
+    Returns:
+        {"currency", "rows", "policies": [{"name", "title", "cost" (measured, per 1,000 rows), "automated" (share that
+        the model decides), "threshold", "explanation"}], "best" (the name of the cheapest on the validation part, the
+        simplest of equals), "saving" (what it saves against the cheaper of "alone" and "people", measured),
+        "capacity", "manual", "curve": [{"share", "cost", "low", "high"}] (cost against the share that the model
+        decides, the cheapest to risk first), "sentence"}; or {"reason", "config"} without prices.
+
+    Raises:
+        DataError: A part has no rows.
+        ConfigError: Prices name unknown classes.
+        ValueError: Shapes or class indices do not fit together.
+
+    Source: Elkan (2001) for decisions of the least expected cost; Chow (1970) for handing over the others.
+    """
+    if costs is None:
+        reason = "The plan has no prices, so nobody can say what the decisions cost or which of them people should make"
+        return {"reason": reason, "config": '[plan] costs = { currency = "EUR", error = 1.0, manual = 0.2 }'}
+    check_costs(costs, labels)
+    test = _read_rows(truth, probabilities, part="test", labels=labels, costs=costs)
+    validation = _read_rows(validation_truth, validation_probabilities, part="validation", labels=labels, costs=costs)
+    threshold = (
+        None
+        if costs.manual is None
+        else choose_threshold(
+            validation.expected, validation.chosen_prices, manual=costs.manual, capacity=costs.capacity
+        )
+    )
+    plans, rehearsed = (
+        _plans(rows, costs, threshold=threshold, automation_threshold=automation_threshold)
+        for rows in (test, validation)
+    )
+    best = _cheapest(rehearsed, costs)
+    money = _measure(test, plans, best, costs, seed=seed, resamples=resamples)
+    thresholds = {"required_precision": automation_threshold, "best": threshold}
+    result = {
+        "currency": costs.currency,
+        "rows": len(test.expected),
+        "policies": [
+            {
+                "name": name,
+                "title": _TITLES[name],
+                "cost": money["costs"][name],
+                "automated": money["automated"][name],
+                "threshold": thresholds.get(name),
+                "explanation": _explanation(name, thresholds.get(name), costs, fits=_fits(plan, costs.capacity)),
+            }
+            for name, plan in plans.items()
+        ],
+        "best": best,
+        "saving": money["saving"],
+        "capacity": costs.capacity,
+        "manual": costs.manual,
+        "curve": money["curve"],
+    }
+    return result | {"sentence": _sentence(result, reference=money["reference"])}
+
+
+def _read_rows(
+    truth: npt.ArrayLike, probabilities: npt.NDArray[Any], *, part: str, labels: Sequence[str], costs: Costs
+) -> _Rows:
+    true = np.asarray(truth, dtype=np.int64)
+    if not len(true):
+        raise DataError(f"The {part} part has no rows, so its decisions have no price. Raise split.{part}.")
+    if probabilities.shape != (len(true), len(labels)):
+        shape = (len(true), len(labels))
+        raise ValueError(f"probabilities of the {part} part: expected shape {shape}, got {probabilities.shape}")
+    if not 0 <= true.min() <= true.max() < len(labels):
+        raise ValueError(f"class indices of the {part} part: expected 0 to {len(labels) - 1}")
+    likeliest, chosen = (np.empty(len(true), dtype=np.int64) for _ in range(2))
+    confidence, expected = np.empty(len(true)), np.empty(len(true))
+    special = _special_prices(labels, costs)
+    for rows in row_blocks(*probabilities.shape):
+        block = np.asarray(probabilities[rows], dtype=np.float64)
+        likeliest[rows], confidence[rows] = block.argmax(axis=1), block.max(axis=1)
+        of_class = costs.error * (block.sum(axis=1, keepdims=True) - block) + block @ special
+        expected[rows] = least = of_class.min(axis=1)
+        tied = of_class <= (least + TIE * (1 + np.abs(least)))[:, None]
+        chosen[rows] = np.where(tied, block, -1.0).argmax(axis=1)  # of equally cheap classes the most probable
+    made = Decisions(true, likeliest, confidence, probabilities[np.arange(len(true)), true])
+    prices = (decision_prices(true, each, labels=labels, costs=costs) for each in (likeliest, chosen))
+    return _Rows(made, chosen, expected, *prices)
+
+
+def _special_prices(labels: Sequence[str], costs: Costs) -> scipy.sparse.csr_array:
+    """By how much `matrix` departs from `error` for mistakes and 0 for right decisions, (C, C)."""
+    place = {label: index for index, label in enumerate(labels)}
+    entries = [
+        (place[true], place[chosen], price - (0.0 if true == chosen else costs.error))
+        for true, prices in costs.matrix.items()
+        for chosen, price in prices.items()
+    ]
+    lines, columns, values = np.array(entries, dtype=np.float64).reshape(-1, 3).T
+    where = (lines.astype(np.int64), columns.astype(np.int64))
+    return scipy.sparse.csr_array((values, where), shape=(len(labels), len(labels)))
+
+
+def _plans(
+    rows: _Rows, costs: Costs, *, threshold: float | None, automation_threshold: float | None
+) -> dict[Policy, _Plan]:
+    """Each policy that the prices allow, applied to the rows."""
+    nobody = np.zeros(len(rows.expected))
+    wrong, cost_wrong = ~rows.likeliest.correct, rows.chosen != rows.likeliest.truth
+    plans: dict[Policy, _Plan] = {
+        "alone": _Plan(rows.likeliest_prices, wrong, nobody),
+        "cost_aware": _Plan(rows.chosen_prices, cost_wrong, nobody),
+    }
+    if threshold is not None:
+        unsure = ~decided_automatically(rows.likeliest, automation_threshold)
+        plans["required_precision"] = _Plan(rows.likeliest_prices, wrong, unsure.astype(np.float64))
+        over = handed_over(rows.expected, threshold, costs.capacity)
+        plans["best"] = _Plan(rows.chosen_prices, cost_wrong, over)
+        if costs.capacity is None or costs.capacity >= 1:
+            plans["people"] = _Plan(rows.likeliest_prices, wrong, nobody + 1)
+    return plans
+
+
+def _fits(plan: _Plan, capacity: float | None) -> bool:
+    return float(plan.people.sum()) <= most_rows(len(plan.people), capacity) + TIE
+
+
+def _cheapest(plans: Mapping[Policy, _Plan], costs: Costs) -> Policy:
+    """The cheapest policy that people have time for, the simplest of equals."""
+    order: tuple[Policy, ...] = ("alone", "cost_aware", "people", "required_precision", "best")
+    possible = [name for name in order if name in plans and _fits(plans[name], costs.capacity)]
+    means = {name: float(plans[name].costs(costs.manual).mean()) for name in possible}
+    lowest = min(means.values())
+    return next(name for name in possible if means[name] <= lowest + TIE * (1 + abs(lowest)))
+
+
+def _measure(
+    rows: _Rows, plans: Mapping[Policy, _Plan], best: Policy, costs: Costs, *, seed: int, resamples: int
+) -> dict[str, Any]:
+    """Cost, share automated, saving and curve, all on the same resamples of the distinct kinds of rows."""
+    cells, counts = distinct_cells(
+        *(column for plan in plans.values() for column in (plan.prices, plan.wrong, plan.people)),
+        *_curve_places(rows.expected),
+    )
+    grouped = {
+        name: _Plan(cells[:, 3 * index], cells[:, 3 * index + 1] == 1, cells[:, 3 * index + 2])
+        for index, name in enumerate(plans)
+    }
+    curve = [] if costs.manual is None else _curve_plans(grouped["cost_aware"], cells[:, -2], cells[:, -1])
+    names, every, total = list(grouped), [*grouped.values(), *curve], int(counts.sum())
+    unseen = [_unseen(plan, counts, costs) for plan in every]
+    shares = [1 - plan.people for plan in grouped.values()]
+    columns = np.column_stack([*(plan.costs(costs.manual) for plan in every), *shares])
+    lowest = columns.min(axis=0)  # what exceeds it is resampled, so that equal prices stay exact
+    blocks = resampled_counts(counts, seed=seed, resamples=resamples)
+    replicates = lowest + np.concatenate([block @ (columns - lowest) for block in blocks]) / total
+    means = [
+        least + math.fsum((column - least) * counts) / total for least, column in zip(lowest, columns.T, strict=True)
+    ]
+
+    def money(index: int) -> dict[str, Any]:
+        mean = measure(means[index], replicates[:, index], n=total)
+        high = max(mean["high"], mean["value"] + unseen[index])
+        return measured(_ROWS * mean["value"], _ROWS * mean["low"], _ROWS * high, n=total)
+
+    def automated(name: Policy) -> dict[str, Any] | float:
+        column = len(every) + names.index(name)
+        if name != "best" and (name != "required_precision" or not means[column]):
+            return float(means[column])
+        return share(round(means[column] * total), total, replicates[:, column])
+
+    reference = min((name for name in ("alone", "people") if name in names), key=lambda name: means[names.index(name)])
+    first, second = names.index(reference), names.index(best)
+    saving = measure(means[first] - means[second], replicates[:, first] - replicates[:, second], n=total)
+    if first != second:
+        low = min(saving["low"], saving["value"] - unseen[second])
+        saving |= {"low": low, "high": max(saving["high"], saving["value"] + unseen[first])}
+    return {
+        "costs": {name: money(index) for index, name in enumerate(names)},
+        "automated": {name: automated(name) for name in names},
+        "reference": reference,
+        "saving": measured(*(_ROWS * saving[key] for key in ("value", "low", "high")), n=total),
+        "curve": [
+            {"share": point / (CURVE_POINTS - 1), "cost": mean["value"], "low": mean["low"], "high": mean["high"]}
+            for point, mean in enumerate(money(len(names) + point) for point in range(len(curve)))
+        ],
+    }
+
+
+def _curve_places(expected: Floats) -> tuple[Floats, Floats]:
+    """Between which points of the curve a row passes from people to the model, two arrays (N,).
+
+    Rows between the same two points are of one kind. Rows of equal expected cost that a point divides have their own.
+    """
+    steps, rows = CURVE_POINTS - 1, len(expected)
+    _, owners, sizes = np.unique(expected, return_inverse=True, return_counts=True)
+    ends = np.cumsum(sizes)
+    starts = ends - sizes
+    segments = starts * steps // rows
+    inside = ends * steps <= (segments + 1) * rows
+    first, last = np.where(inside, segments, starts * steps / rows), np.where(inside, segments + 1, ends * steps / rows)
+    return first[owners], last[owners]
+
+
+def _curve_plans(cost_aware: _Plan, first: Floats, last: Floats) -> list[_Plan]:
+    """The cost-aware policy with more and more rows for the model, those of the lowest expected cost first."""
+    return [
+        _Plan(cost_aware.prices, cost_aware.wrong, 1 - np.clip((point - first) / (last - first), 0.0, 1.0))
+        for point in range(CURVE_POINTS)
+    ]
+
+
+def _unseen(plan: _Plan, counts: Ints, costs: Costs) -> float:
+    decided = plan.people < 1
+    return unseen_mistakes(
+        plan.prices, counts, decided=decided, wrong=plan.wrong & decided, highest=highest_price(costs)
+    )
+
+
+def _explanation(name: Policy, threshold: float | None, costs: Costs, *, fits: bool) -> str:
+    if name == "required_precision" and threshold is None:
+        text = "No probability reaches the required precision, so people decide every row."
+    else:
+        shown = "" if threshold is None else f"{threshold:.4g}"
+        text = _EXPLANATIONS[name].format(threshold=shown, currency=costs.currency)
+    if name == "best" and costs.capacity is not None:
+        text += f" They decide {100 * costs.capacity:.0f} % of the rows at most, those expected to cost most first."
+    if not fits and costs.capacity is not None:
+        text += f" People have time for {100 * costs.capacity:.0f} % of the rows, which is not enough for this."
+    return text
+
+
+def _sentence(result: Mapping[str, Any], *, reference: Policy) -> str:
+    """What to do, what it costs and what it saves, for a manager."""
+    chosen = next(policy for policy in result["policies"] if policy["name"] == result["best"])
+    cost, saving, currency = chosen["cost"], result["saving"], result["currency"]
+    automated = chosen["automated"]["value"] if isinstance(chosen["automated"], dict) else chosen["automated"]
+    action = {
+        "people": "Let people decide every row",
+        "alone": "Let the model decide every row",
+        "cost_aware": "Let the model decide every row and weigh what mistakes cost",
+    }.get(chosen["name"], f"Let the model decide {100 * automated:.0f} % of the rows and people the rest")
+    price = f"{_money(cost['value'])} {currency} per 1,000 rows"
+    if chosen["name"] != "people":
+        price += f" ({_money(cost['low'])} to {_money(cost['high'])})"
+    if chosen["name"] == reference:
+        return f"{action}: {price}; no other way was cheaper on the validation part."
+    other = {"alone": "the model alone", "people": "people alone"}[reference]
+    difference = "less" if saving["value"] >= 0 else "more"
+    ends = sorted((saving["low"], saving["high"]) if difference == "less" else (-saving["low"], -saving["high"]))
+    proven = "" if saving["low"] > 0 or saving["high"] < 0 else ", so a saving is not proven"
+    return (
+        f"{action}: {price}, {_money(abs(saving['value']))} {currency} {difference} than {other} "
+        f"(95 % interval {_money(ends[0])} to {_money(ends[1])}){proven}."
+    )
+
+
+def _money(value: float) -> str:
+    """An amount without needless decimals.
+
+    >>> _money(1234.4), _money(0.256), _money(-0.001)
+    ('1,234', '0.26', '0.00')
+    """
+    text = f"{value:,.0f}" if abs(value) >= 10 else f"{value:,.2f}"
+    return "0.00" if text == "-0.00" else text
