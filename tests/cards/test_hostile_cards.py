@@ -5,14 +5,18 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import browser
 import card_data
+import explain_data
 import pytest
-from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards import TrainCard
+from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards import ExplainCard, TrainCard
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards.markup import safe_text
 
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
+CARDS = {card_data: TrainCard, explain_data: ExplainCard}
+"""The card of each module with artifacts."""
 OPEN_ALL = "document.querySelectorAll('details').forEach(d => d.open = true)"
 
 
@@ -22,8 +26,15 @@ def listener() -> Iterator[tuple[str, list[str]]]:
         yield found
 
 
-def render(artifacts: dict[str, object]) -> str:
-    return TrainCard().render(card_data.Task(artifacts))
+@pytest.fixture(params=CARDS, ids=lambda module: module.__name__)
+def about(request: pytest.FixtureRequest) -> ModuleType:
+    """Artifacts of one card."""
+    found: ModuleType = request.param
+    return found
+
+
+def render(artifacts: dict[str, object], about: ModuleType = card_data) -> str:
+    return CARDS[about]().render(card_data.Task(artifacts))
 
 
 def look(tab: browser.Page, text: str, folder: Path) -> None:
@@ -57,12 +68,12 @@ def test_the_detector_sees_scripts_and_requests(
 
 @pytest.mark.parametrize("policy", [True, False], ids=["with policy", "escaping alone"])
 def test_nothing_runs_and_nothing_is_fetched(
-    tab: browser.Page, listener: tuple[str, list[str]], tmp_path: Path, policy: bool
+    tab: browser.Page, listener: tuple[str, list[str]], tmp_path: Path, policy: bool, about: ModuleType
 ) -> None:
     address, knocks = listener
     assert len(card_data.FORMS) >= 60
     knocks.clear()
-    text = render(card_data.hostile_run(address))
+    text = render(about.hostile_run(address), about)
     assert POLICY.search(text)
     look(tab, text if policy else POLICY.sub("", text), tmp_path)
     assert not ran(tab)
@@ -80,13 +91,13 @@ def test_nothing_runs_and_nothing_is_fetched(
     assert tab.evaluate("document.querySelectorAll('script,iframe,object,embed,form,link,base,template').length") == 0
 
 
-def test_hostile_strings_make_no_elements_or_attributes(tab: browser.Page, tmp_path: Path) -> None:
+def test_hostile_strings_make_no_elements_or_attributes(tab: browser.Page, tmp_path: Path, about: ModuleType) -> None:
     """The elements and attributes of a hostile page are of the same kinds as those of a good one."""
     kinds = """[...new Set([...document.querySelectorAll('body, body *')].flatMap(
         e => [e.localName, ...[...e.attributes].map(a => e.localName + '.' + a.name)]))].sort()"""
-    look(tab, render(card_data.run()), tmp_path)
+    look(tab, render(about.run(), about), tmp_path)
     good = set(tab.evaluate(kinds))
-    look(tab, render(card_data.hostile_run("http://127.0.0.1:9")), tmp_path)
+    look(tab, render(about.hostile_run("http://127.0.0.1:9"), about), tmp_path)
     # Where numbers of classes are large a heat map drops its counts: fewer kinds are fine, other kinds are not.
     assert set(tab.evaluate(kinds)) - good <= {"p.class", "h3", "tr", "details.open", "ol"}
 
@@ -124,8 +135,8 @@ def ascii_json(text: str) -> str:
 
 
 @pytest.mark.parametrize("number", [None, math.nan, math.inf, -math.inf, 1e308, -0.0, "text", []], ids=repr)
-def test_odd_numbers_never_blank_the_card(number: object) -> None:
-    text = render(card_data.odd_numbers(card_data.run(), number))
+def test_odd_numbers_never_blank_the_card(number: object, about: ModuleType) -> None:
+    text = render(card_data.odd_numbers(about.run(), number), about)
     assert "could not be drawn" not in text
     words = re.sub(r"<pre>.*?</pre>|<style>.*?</style>|<[^>]*>", " ", text, flags=re.DOTALL)
     assert not re.search(r"\b(nan|inf|Infinity|NaN)\b", words)

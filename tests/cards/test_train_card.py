@@ -312,3 +312,16 @@ def test_metaflow_keeps_the_card(tmp_path: Path, fail: bool) -> None:
         # Text that looks like Metaflow's token is still there after Metaflow replaced the real one.
         assert "&#91;METAFLOW_RELOAD_TOKEN]" in stored["end"]
     assert all("Card Render Failed" not in text for text in stored.values())
+
+
+def test_criteria_that_are_judged_later_are_named() -> None:
+    artifacts = card_data.run()
+    sentence = "The success criterion of training is met. 1 further criterion is judged by explain_flow.py: typos."
+    artifacts["gates"] |= {"later": ["typos"], "sentence": sentence}
+    text = words(render(artifacts))
+    assert "Worth it, and the goals of training are met" in text
+    assert sentence in text
+    artifacts["gates"] |= {"criteria": [], "passed": None}
+    text = words(render(artifacts))
+    assert "sets no success criteria" not in text
+    assert text.count(sentence) == 2

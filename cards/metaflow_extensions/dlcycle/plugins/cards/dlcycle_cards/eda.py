@@ -2,13 +2,11 @@
 
 from typing import Any
 
-from metaflow.plugins.cards.card_modules.card import MetaflowCard
-
-from . import eda_live, eda_origin, eda_pillars, eda_profile, eda_summary, train_data
-from .live import user_state
+from . import eda_origin, eda_pillars, eda_profile, eda_summary, stage_live
+from .base import ArtifactCard
 from .markup import Html
-from .page import content, contents, guarded, page
-from .titles import heading, kicker, tab_title
+from .page import content, contents, guarded
+from .titles import heading, kicker
 
 ARTIFACTS = (
     "project",
@@ -26,6 +24,13 @@ ARTIFACTS = (
 )
 DECISIVE = ("profile", "quality", "findings")
 """A task that has one of these is drawn in full."""
+STAGE = stage_live.Stage(
+    name="Exploring the data",
+    subject="Data set",
+    stopped="Exploration stopped",
+    left_nothing="This task ended well and left no judgement of the data.",
+    draws="The card dlcycle_eda draws the artifacts profile, quality and findings; another step of the run has them.",
+)
 
 
 def result(run: dict[str, Any]) -> Html:
@@ -38,8 +43,8 @@ def result(run: dict[str, Any]) -> Html:
     )
     evidence = (*first, *eda_pillars.SECTIONS, *eda_profile.SECTIONS)
     return content(
-        kicker("Exploring the data", run),
-        heading(run, "Data set"),
+        kicker(STAGE.name, run),
+        heading(run, STAGE.subject),
         guarded("Verdict", eda_summary.verdict_bar, run),
         guarded("Key figures", eda_summary.key_figures, run),
         contents({anchor: title for anchor, title, _ in evidence} | {"provenance": "Where this came from"}),
@@ -48,36 +53,17 @@ def result(run: dict[str, Any]) -> Html:
     )
 
 
-class EdaCard(MetaflowCard):
-    """Draws plain-data artifacts; see `ARTIFACTS` for the names it reads.
-
-    While the task runs, `refresh({"dlcycle": state})` shows `state`, as `TrainCard` does; see `eda_live` for its keys.
-    """
+class EdaCard(ArtifactCard):
+    """Draws a judgement of the data; see `ARTIFACTS` for the names it reads and `stage_live` for the states."""
 
     type = "dlcycle_eda"  # type: ignore[assignment]  # None in the base
-    RUNTIME_UPDATABLE = True
-    # `current.card["id"]` finds only cards that allow components; this one shows none.
-    ALLOW_USER_COMPONENTS = True
+    subject = "Data"
+    artifacts = ARTIFACTS
 
-    def __init__(self, options: Any = None, components: Any = (), graph: Any = None, flow: Any = None) -> None:
-        """Take Metaflow's arguments; only the number of components is of interest."""
-        self._appended = len(components or ())
+    def finished(self, run: dict[str, Any], state: dict[str, Any]) -> Html:
+        """The judgement of the data, or what a task without one reported."""
+        return result(run) if any(name in run for name in DECISIVE) else stage_live.finished(STAGE, run, state)
 
-    def render(self, task: Any) -> str:
-        """The page of a finished task."""
-        run = train_data.read(task, ARTIFACTS) | {"appended": self._appended}
-        whole = any(name in run for name in DECISIVE)
-        body = result(run) if whole else eda_live.finished(run, user_state(self.runtime_data))
-        return page(tab_title("Data", run), body)
-
-    def render_runtime(self, task: Any, data: Any) -> str:
-        """The page of a task that runs, or of one that is about to fail."""
-        state = user_state(data)
-        run = {"pathspec": task.pathspec}
-        return page(tab_title("Data", run, state), eda_live.running(run, state), live=state.get("status") != "failed")
-
-    def refresh(self, task: Any, data: Any) -> dict[str, str]:
-        """New content for open pages of a task that runs; once it has ended, viewers load the final page instead."""
-        if data.get("render_seq") == "final":
-            return {}
-        return {"html": str(eda_live.running({"pathspec": task.pathspec}, user_state(data)))}
+    def running(self, run: dict[str, Any], state: dict[str, Any]) -> Html:
+        """Progress, or the failure."""
+        return stage_live.running(STAGE, run, state)

@@ -13,7 +13,7 @@ from .eda_reading import (
     share_with_interval,
     unlisted,
 )
-from .formats import PLAIN, count, finite, percent, several, show, value_of
+from .formats import PLAIN, count, finite, p_value, percent, several, show, value_of
 from .markup import Child, Html, data, el, join, safe_text
 from .page import Column, chip, figure, folded, note, pair, table
 from .train_data import at, mapping, records
@@ -150,11 +150,6 @@ def conflicts(found: object) -> Html:
     return join(head, said, table(columns, rows, name="Conflicting labels") if rows else None)
 
 
-def _p(value: object) -> str:
-    number = finite(value)
-    return "not measured" if number is None else "< 0.001" if 0 <= number < 0.001 else f"{number:.3f}"
-
-
 def split_tests(found: object) -> Html:
     """Whether train, validation and test part look alike."""
     head = el("h3", "Do the parts look alike?")
@@ -171,8 +166,8 @@ def split_tests(found: object) -> Html:
                 data(item.get("name"), 80),
                 chip("info", "not judged") if adjusted is None else alike,
                 join(data(item.get("statistic"), 40), f" {show(item.get('value'))}"),
-                _p(item.get("p_value")),
-                _p(adjusted),
+                p_value(item.get("p_value")),
+                p_value(adjusted),
                 data(item.get("message"), 400),
             ]
         )

@@ -127,6 +127,17 @@ def small_share(value: object) -> str:
     return f"< 0.1{SPACE}%" if share is not None and 0 < share < 0.0005 else show(value, PERCENT)
 
 
+def p_value(value: object) -> str:
+    """The probability of chance alone.
+
+    Example:
+        >>> p_value(0.0004), p_value(0.0312), p_value(None)
+        ('< 0.001', '0.031', 'not measured')
+    """
+    chance = finite(value)
+    return NOT_MEASURED if chance is None else "< 0.001" if 0 <= chance < 0.001 else f"{chance:.3f}"
+
+
 def number(value: object, interval: tuple[object, object] | None = None) -> str:
     """A number without a unit."""
     return show(value, PLAIN, interval)

@@ -16,6 +16,8 @@ LONGEST = 4000
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _STYLE = re.compile(r"[a-z0-9:;.,%# -]*")
+_FILE = re.compile(r"[a-z0-9_]+\.csv")
+_TABLE = re.compile(r"data:text/csv;charset=utf-8;base64,[A-Za-z0-9+/=]*")
 _REFUSED = {"script", "iframe", "object", "embed", "form", "base", "link", "template"}
 _VOID = {"meta", "img", "br", "hr", "col"}
 _ALWAYS_SHOWN = re.compile(
@@ -96,9 +98,18 @@ def _attribute(name: str, value: Any) -> str:
         raise ValueError(f"style {text!r} is not made of constants and numbers")
     if name == "href" and not re.fullmatch(r"#[a-z0-9-]+", text):
         raise ValueError("links go to a place on the same page only")
+    if name == "download":
+        raise ValueError("attribute 'download' is allowed with a table in the page only")
     if name == "src" and not re.fullmatch(r"data:image/(svg\+xml|png);base64,[A-Za-z0-9+/=]*", text):
         raise ValueError("images are embedded as base64 only")
     return f' {name}="{text if name == "src" else safe_text(text, LONGEST)}"'
+
+
+def _download(name: Any, address: Any) -> str:
+    """The attributes of a link that saves a table which lies in the page."""
+    if not _FILE.fullmatch(str(name)) or not _TABLE.fullmatch(str(address)):
+        raise ValueError("downloads are allowed for CSV tables in the page only")
+    return f' download="{name}" href="{address}"'
 
 
 def el(tag: str, *children: Child, **attributes: Any) -> Html:
@@ -111,7 +122,7 @@ def el(tag: str, *children: Child, **attributes: Any) -> Html:
             attribute out, True writes it empty.
 
     Raises:
-        ValueError: for a name, link, image source or style that could load or run something.
+        ValueError: for a name, link, image source, download or style that could load or run something.
 
     Example:
         >>> str(el("td", "a < b", class_="n"))
@@ -119,7 +130,10 @@ def el(tag: str, *children: Child, **attributes: Any) -> Html:
     """
     if not _NAME.fullmatch(tag) or tag in _REFUSED:
         raise ValueError(f"element {tag!r} is not allowed")
-    written = "".join(
+    saved = ""
+    if tag == "a" and "download" in attributes:
+        saved = _download(attributes.pop("download"), attributes.pop("href", ""))
+    written = saved + "".join(
         _attribute(name, "" if value is True else value)
         for name, value in attributes.items()
         if value is not None and value is not False

@@ -11,12 +11,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .formats import NOT_MEASURED, several
+from .formats import NOT_MEASURED, SPACE, several
 from .markup import LONGEST, Child, Html, data, el, join, safe_text
 
 logger = logging.getLogger(__name__)
 
 Level = Literal["good", "careful", "bad", "info"]
+
+LARGEST_DOWNLOAD = 500_000
+"""Bytes of a table that a page carries along."""
 
 _SIGNS = {"good": "✓ ", "careful": "! ", "bad": "✕ ", "info": ""}
 # Constant: what changes between pages is in the markup, so that one hash in the policy allows this script and no other.
@@ -81,21 +84,24 @@ def content(kicker: Iterable[Child], heading: Child, *parts: Child) -> Html:
     return el("main", el("div", header, *parts, class_="wide"), class_="dlc")
 
 
-def verdict(level: Level, badge: str, sentence: Child, *details: Child) -> Html:
+def verdict(level: Level, badge: Child, sentence: Child, *details: Child) -> Html:
     """What a manager can repeat, with its interval, and what it rests on. The badge says the level in words."""
     rest = [el("p", detail, class_="rest") for detail in details if detail]
     return el(
         "div",
-        el("div", _SIGNS[level] + badge, class_="badge"),
+        el("div", _SIGNS[level], badge, class_="badge"),
         el("p", sentence, class_="says"),
         rest,
         class_=f"verdict {level}",
     )
 
 
-def tile(name: str, value: str, small: Child, bar: Html | None = None) -> Html:
-    """One figure that decides: its name, value, range bar, and interval, baseline and goal in small."""
-    kind = "value none" if value == NOT_MEASURED else "value"
+def tile(name: str, value: str, small: Child, bar: Html | None = None, *, words: bool = False) -> Html:
+    """One figure that decides: its name, value, range bar, and interval, baseline and goal in small.
+
+    `words` says that the value is not a number: it is written smaller.
+    """
+    kind = "value none" if value == NOT_MEASURED else "value words" if words else "value"
     return el(
         "div",
         el("div", name, class_="name"),
@@ -223,6 +229,22 @@ def table(
 def folded(summary: Child, *children: Child) -> Html:
     """Something long that opens on demand, without a script."""
     return el("details", el("summary", summary), *children)
+
+
+def download(name: str, text: str, words: Child) -> Html | None:
+    """A link that saves a table which lies in the page, without a script or a server; None when it is too large.
+
+    Args:
+        name: of the file, such as "work_list.csv".
+        text: the table as CSV.
+        words: what the link says; the size is added.
+    """
+    table_ = text.encode("utf-8", "replace")
+    if len(table_) > LARGEST_DOWNLOAD:
+        return None
+    address = "data:text/csv;charset=utf-8;base64," + base64.b64encode(table_).decode()
+    size = f"CSV, {max(1, round(len(table_) / 1000)):,}{SPACE}kB"
+    return join(el("a", words, download=name, href=address, class_="save"), " ", el("span", size, class_="soft"))
 
 
 def note(words: Child, level: Literal["info", "good", "warn", "bad"] = "info") -> Html:

@@ -1,16 +1,12 @@
 """The card `dlcycle_train`: a running, failed or finished training task, and the result of a TrainFlow run."""
 
-import logging
 from typing import Any
 
-from metaflow.plugins.cards.card_modules.card import MetaflowCard
-
-from . import live, train_data, train_evidence, train_origin, train_summary
+from . import live, train_evidence, train_origin, train_summary
+from .base import ArtifactCard
 from .markup import Html
-from .page import content, contents, guarded, page
-from .titles import heading, kicker, tab_title
-
-logger = logging.getLogger(__name__)
+from .page import content, contents, guarded
+from .titles import heading, kicker
 
 ARTIFACTS = (
     "project",
@@ -47,36 +43,17 @@ def result(run: dict[str, Any]) -> Html:
     )
 
 
-class TrainCard(MetaflowCard):
-    """Draws plain-data artifacts; see `train_data` for the names it reads.
-
-    While the task runs, `refresh({"dlcycle": state})` shows `state`: the first call and those with `force=True` store a
-    page, the others send new content to pages that are open.
-    """
+class TrainCard(ArtifactCard):
+    """Draws a finished run, or one training task; see `ARTIFACTS` for the names it reads."""
 
     type = "dlcycle_train"  # type: ignore[assignment]  # None in the base
-    RUNTIME_UPDATABLE = True
-    # `current.card["id"]` finds only cards that allow components; this one shows none.
-    ALLOW_USER_COMPONENTS = True
+    subject = "Training"
+    artifacts = ARTIFACTS
 
-    def __init__(self, options: Any = None, components: Any = (), graph: Any = None, flow: Any = None) -> None:
-        """Take Metaflow's arguments; only the number of components is of interest."""
-        self._appended = len(components or ())
+    def finished(self, run: dict[str, Any], state: dict[str, Any]) -> Html:
+        """The result of a run, or what one training task left."""
+        return result(run) if "metrics" in run else live.finished(run, state)
 
-    def render(self, task: Any) -> str:
-        """The page of a finished task."""
-        run = train_data.read(task, ARTIFACTS) | {"appended": self._appended}
-        body = result(run) if "metrics" in run else live.finished(run, live.user_state(self.runtime_data))
-        return page(tab_title("Training", run), body)
-
-    def render_runtime(self, task: Any, data: Any) -> str:
-        """The page of a task that runs, or of one that is about to fail."""
-        state = live.user_state(data)
-        run = {"pathspec": task.pathspec}
-        return page(tab_title("Training", run, state), live.running(run, state), live=state.get("status") != "failed")
-
-    def refresh(self, task: Any, data: Any) -> dict[str, str]:
-        """New content for open pages of a task that runs; once it has ended, viewers load the final page instead."""
-        if data.get("render_seq") == "final":
-            return {}
-        return {"html": str(live.running({"pathspec": task.pathspec}, live.user_state(data)))}
+    def running(self, run: dict[str, Any], state: dict[str, Any]) -> Html:
+        """Progress and curves so far, or the failure."""
+        return live.running(run, state)

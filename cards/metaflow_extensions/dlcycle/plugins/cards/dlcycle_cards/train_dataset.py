@@ -1,6 +1,6 @@
 """The data section of the training card: rows through cleaning and split, the checks, and what was found."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .charts import bar
@@ -131,15 +131,19 @@ def findings_table(run: Mapping[str, Any]) -> Html | None:
         at(run, "lineage", "cleaning", "findings"),
         at(run, "split", "findings"),
     )
+    return listed_findings([item for place in places for item in records(place)])
+
+
+def listed_findings(found: Sequence[Mapping[str, Any]]) -> Html | None:
+    """Findings as a table; None when there are none."""
     rows = [
         [
             data(str(item.get("name", "")).replace("_", " "), 60),
             data(item.get("message"), 400),
             count(item.get("count")),
-            data(", ".join(map(str, item.get("rows") or ())), 80),
+            data(", ".join(map(str, rows_)) if isinstance(rows_ := item.get("rows"), (list, tuple)) else "–", 80),
         ]
-        for place in places
-        for item in records(place)
+        for item in found
     ]
     if not rows:
         return None

@@ -56,7 +56,8 @@ def criteria(run: Mapping[str, Any]) -> Html:
         rows.append([data(name, label=True), goal, with_interval(item, unit), shown, judge, words])
     if not rows:
         nothing = "The project file sets no success criteria. Add [[plan.criteria]] and every run is judged by them."
-        return section("Success criteria", None, note(nothing), anchor="criteria")
+        later = data(at(run, "gates", "sentence"), 600) if at(run, "gates", "later") else None
+        return section("Success criteria", None, note(later or nothing), anchor="criteria")
     columns = [
         Column("Criterion", "name"),
         Column("Goal", "chip"),

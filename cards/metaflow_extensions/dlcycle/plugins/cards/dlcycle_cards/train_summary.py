@@ -39,6 +39,8 @@ def unit_of(metric: str, run: Mapping[str, Any]) -> tuple[str, Unit]:
     if metric == "cost_per_1000":
         currency = at(run, "metrics", "currency") or at(run, "project", "plan", "costs", "currency")
         return "Cost per 1,000 rows", currency_unit(currency)
+    if metric.startswith("accuracy_"):
+        return metric.replace("_", " ").capitalize(), PERCENT
     return METRICS.get(metric, (metric.replace("_", " "), PLAIN))
 
 
@@ -58,7 +60,9 @@ def judged(run: Mapping[str, Any]) -> tuple[Level, str]:
         return "careful", "No proven gain over the simple baseline"
     if compared != "worth_it":
         return "careful", "No comparison with a baseline"
-    return ("good", "Worth it, and the goals are met") if has_criteria else ("good", "Worth it")
+    if not has_criteria:
+        return "good", "Worth it"
+    return "good", f"Worth it, and the goals {'of training ' if at(run, 'gates', 'later') else ''}are met"
 
 
 def verdict_bar(run: Mapping[str, Any]) -> Html:

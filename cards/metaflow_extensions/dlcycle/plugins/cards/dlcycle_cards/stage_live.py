@@ -1,10 +1,11 @@
-"""A task of the data exploration while it runs, after it failed, and when it left nothing to judge.
+"""A task of a stage that is not training while it runs, after it failed, and when it left nothing to judge.
 
 The state that a task reports: `status` ("running", "failed"), `title`, `project`, `stage` (what is being done), `done`
 and `total` with `unit`, `seconds`, `seconds_left`, `updated`, `resume`, `logs` and `error` with `type` and `message`.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .charts import progress_bar
@@ -17,32 +18,45 @@ from .train_data import at, mapping
 from .train_origin import plain_json
 
 
-def running(run: Mapping[str, Any], state: Mapping[str, Any]) -> Html:
+@dataclass(frozen=True)
+class Stage:
+    """What the cards of a stage call things."""
+
+    name: str
+    subject: str
+    """Heading of a page that knows no project."""
+    stopped: str
+    """Badge after a failure."""
+    left_nothing: str
+    """What is said of a task that ended without the artifacts to draw."""
+    draws: str
+    """Which artifacts those are."""
+
+
+def running(stage: Stage, run: Mapping[str, Any], state: Mapping[str, Any]) -> Html:
     """The page of a task that runs or has just failed, from the last state it reported."""
     failed = state.get("status") == "failed"
     return content(
-        _kicker(run, state),
-        data(state.get("title") or state.get("project") or "Exploring the data"),
-        guarded("Failure", _failure, state) if failed else guarded("Progress", _progress, state),
+        _kicker(stage, run, state),
+        data(state.get("title") or state.get("project") or stage.name),
+        guarded("Failure", _failure, stage, state) if failed else guarded("Progress", _progress, state),
         guarded("Key figures", _figures, state, failed),
         guarded("What to do next", after_failure, state) if failed else None,
         guarded("Where this came from", _origin, run, state),
     )
 
 
-def finished(run: Mapping[str, Any], state: Mapping[str, Any]) -> Html:
-    """The page of a task that ended without a profile or a judgement, such as one shard of many."""
+def finished(stage: Stage, run: Mapping[str, Any], state: Mapping[str, Any]) -> Html:
+    """The page of a task that ended without the artifacts to draw, such as one shard of many."""
     name = at(run, "project", "project", "title") or at(run, "project", "project", "name") or state.get("title")
     project = at(run, "project", "project", "name") or state.get("project")
-    told = "This task ended well and left no judgement of the data."
-    where = "The card dlcycle_eda draws the artifacts profile, quality and findings; another step of the run has them."
     remark = (
         note("The last state that the task reported is listed below.") if state else note("It reported no progress.")
     )
     return content(
-        _kicker(run, {**state, "project": project}),
-        data(name or "Data set"),
-        verdict("info", "Done", told, where),
+        _kicker(stage, run, {**state, "project": project}),
+        data(name or stage.subject),
+        verdict("info", "Done", stage.left_nothing, stage.draws),
         guarded("So far", section, "What it reported", None, remark, _everything(state)),
         guarded("Where this came from", _origin, run, state),
     )
@@ -52,9 +66,9 @@ def _everything(state: Mapping[str, Any]) -> Html | None:
     return folded("The last state", preformatted(plain_json(state))) if state else None
 
 
-def _kicker(run: Mapping[str, Any], state: Mapping[str, Any]) -> list[Child]:
+def _kicker(stage: Stage, run: Mapping[str, Any], state: Mapping[str, Any]) -> list[Child]:
     return [
-        "Exploring the data",
+        stage.name,
         data(state["project"]) if state.get("project") else None,
         data(run.get("pathspec")),
         f"state of {moment(state['updated'])}" if state.get("updated") else None,
@@ -82,12 +96,12 @@ def _progress(state: Mapping[str, Any]) -> Html:
     return verdict("info", "Running", join(words, ". ", ahead), progress_bar(share, f"{share:.0%} done"))
 
 
-def _failure(state: Mapping[str, Any]) -> Html:
+def _failure(stage: Stage, state: Mapping[str, Any]) -> Html:
     error = mapping(state.get("error"))
     message = data(error.get("message") or "The task reported no message.", 1500)
     return verdict(
         "bad",
-        "Exploration stopped",
+        stage.stopped,
         message,
         join(data(error.get("type") or "Error"), ", at ", _position(state)[1], "."),
     )
