@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FLOW = ROOT / "flows" / "train_flow.py"
 EDA_FLOW = ROOT / "flows" / "eda_flow.py"
+EXPLAIN_FLOW = ROOT / "flows" / "explain_flow.py"
 
 SMALL = """
 [project]

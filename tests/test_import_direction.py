@@ -10,7 +10,7 @@ import pytest
 STAGES = ["plan", "data", "model", "train", "insight", "deploy", "govern"]
 BASE = {"dlcycle.errors", "dlcycle.config", "dlcycle._version"}
 HEAVY = {"torch", "pandas", "numpy", "pytorch_lightning", "captum", "matplotlib", "seaborn", "sklearn", "scipy"}
-HEAVY |= {"pyarrow", "lingua", "cleanlab", "datasketches", "datasketch", "pydantic"}
+HEAVY |= {"pyarrow", "lingua", "fairlearn", "cleanlab", "datasketches", "datasketch", "pydantic"}
 
 
 def imports(tree: ast.AST) -> set[str]:
@@ -90,7 +90,7 @@ def test_modules_that_metaflow_loads_in_every_process_are_light(root: pathlib.Pa
             assert not at_top & HEAVY, name
 
 
-@pytest.mark.parametrize("flow", ["train_flow", "eda_flow"])
+@pytest.mark.parametrize("flow", ["train_flow", "eda_flow", "explain_flow"])
 def test_importing_a_flow_loads_nothing_heavy(flow: str) -> None:
     code = f"import sys, dlcycle.flows.{flow}; print(sorted({HEAVY!r} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -6,12 +6,20 @@ import subprocess
 import sys
 
 import pytest
-from flow_runner import EDA_FLOW, ROOT, Finished, Workspace
+from flow_runner import EDA_FLOW, EXPLAIN_FLOW, ROOT, Finished, Workspace
 
 from dlcycle.config import Project
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-QUICK = "[eda]\ndetect_languages = false\n"
+QUICK = """
+[eda]
+detect_languages = false
+[explain]
+detect_languages = false
+overall_rows = 20
+check_rows = 10
+swap_rows = 10
+"""
 
 
 def blocks(language: str) -> list[str]:
@@ -53,15 +61,26 @@ def test_the_commands_work_in_their_order(tmp_path: pathlib.Path) -> None:
     project = blocks("toml")[0] + f"[plan.costs]\nerror = 1.0\n[train]\nepochs = 1\n{QUICK}"
     (tmp_path / "tickets.toml").write_text(project)
     (tmp_path / "tickets.csv").write_text(tickets("printer", "phone"))
-    run_id = ""
+    (tmp_path / "questions.csv").write_text("subject,body\npaper jam,the printer is stuck\n")
+    latest: dict[str, str] = {}
     for command in commands():
-        arguments = command.replace("RUN_ID", run_id).split()[1:]
+        flow = command.split()[1]
+        command = re.sub(r"(Eda|Train)Flow/RUN_ID", lambda found: latest[f"flows/{found[1].lower()}_flow.py"], command)
+        arguments = command.replace("RUN_ID", latest.get(flow, "").partition("/")[2]).split()[1:]
         if arguments[1:] == ["run"]:
             small = ["--config-value", "project", f"[data]\nsample_rows = 300\nmerge_label_variants = true\n{QUICK}"]
-            arguments = [arguments[0], *small, "run"] if "eda" in arguments[0] else [*arguments, "--epochs", "1"]
+            arguments = [
+                flow,
+                *([] if "train" in flow else small),
+                "run",
+                *(["--epochs", "1"] if "train" in flow else []),
+            ]
         done: Finished = workspace.call(*arguments).expect()
-        run_id = done.run_id if "run-id" in done.output else run_id
-    assert len(commands()) == 10
+        if "run-id" in done.output:
+            name = flow.removeprefix("flows/").removesuffix("_flow.py").title()
+            latest[flow] = f"{name}Flow/{done.run_id}"
+    assert len(commands()) == 14
+    assert (tmp_path / "work_list.csv").read_text().startswith("row,line,label,")
     # The schema goes back into the project file as the README says, and speaks up at what it does not know.
     line = next(text for text in re.findall(r"`(.*?)`", section("Look at your data")) if text.startswith("schema ="))
     (tmp_path / "tickets.toml").write_text(f"{line}\n{project}")
@@ -99,19 +118,23 @@ def test_reading_results(tmp_path: pathlib.Path) -> None:
     project = f"[data]\nsample_rows = 400\nmerge_label_variants = true\n{QUICK}"
     looked = workspace.run(project=project, flow=EDA_FLOW).expect()
     done = workspace.run("--epochs", "1", "--eda-run", f"EdaFlow/{looked.run_id}", project=project).expect()
-    train, eda = blocks("python")[:2]
-    code = train.replace("RUN_ID", done.run_id) + eda.replace("RUN_ID", looked.run_id)
-    before, of_eda = section("Read results").split("Of EdaFlow:")
-    names = [re.findall(r"`(\w+)`", text) for text in (before.split("Of TrainFlow:")[1], of_eda)]
+    told = workspace.run(project=project, flow=EXPLAIN_FLOW).expect()
+    runs = (done, looked, told)
+    code = "".join(block.replace("RUN_ID", run.run_id) for block, run in zip(blocks("python")[:3], runs, strict=True))
+    texts = re.split(r"Of (?:Train|Eda|Explain)Flow:", section("Read results").split("Metaflow itself")[0])[1:]
+    names = [re.findall(r"`(\w+)`", text) for text in texts]
     assert {"metrics", "model"} <= set(names[0])
     assert {"quality", "findings", "schema"} <= set(names[1])
+    assert {"faithfulness", "answer", "work_list"} <= set(names[2])
     code += f"\nprint(model.labels, [name for name in {names[0]} if name not in run.data])"
     code += f"\nprint([name for name in {names[1]} if name not in data])"
+    code += f"\nprint([name for name in {names[2]} if name not in found])"
     found = workspace.call("-c", "from metaflow import namespace; namespace(None)\n" + code).expect()
     assert "Household" in found.output
     assert "Fit to learn from" in found.output
-    assert found.output.splitlines()[-2].endswith("[]")
-    assert found.output.splitlines()[-1] == "[]"
+    assert "The model decides" in found.output
+    assert found.output.splitlines()[-3].endswith("[]")
+    assert found.output.splitlines()[-2:] == ["[]", "[]"]
 
 
 def test_the_file_map_names_files_that_exist() -> None:

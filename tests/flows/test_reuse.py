@@ -38,6 +38,25 @@ if __name__ == "__main__":
     ShopEdaFlow()
 """
 
+EXPLAIN_SUBCLASS = """
+from metaflow import Config
+from dlcycle.flowkit.base import read_project
+from dlcycle.flows.explain_flow import ExplainFlow
+
+class ShopExplainFlow(ExplainFlow):
+    project = Config("project", default="shop.toml", parser=read_project)
+
+    def trained_by(self):
+        return "ShopFlow"
+
+    def build_model(self, spec):
+        from shop_network import Network
+        return Network(spec)
+
+if __name__ == "__main__":
+    ShopExplainFlow()
+"""
+
 NETWORK = """
 import torch
 
@@ -61,6 +80,12 @@ merge_label_variants = true
 epochs = 1
 [eda]
 detect_languages = false
+[explain]
+method = "occlusion"
+overall_rows = 20
+check_rows = 10
+swap_rows = 10
+detect_languages = false
 """
 
 SHIPPED = [
@@ -70,8 +95,11 @@ SHIPPED = [
     "dlcycle/data/survey.py",
     "dlcycle/flowkit/base.py",
     "dlcycle/flowkit/eda.py",
+    "dlcycle/flowkit/explain.py",
     "dlcycle/flows/eda_flow.py",
+    "dlcycle/flows/explain_flow.py",
     "dlcycle/flows/train_flow.py",
+    "dlcycle/insight/attribution/attribute.py",
     "dlcycle/insight/evaluate.py",
     "dlcycle/model/probe.py",
     "dlcycle/model/text.py",
@@ -79,6 +107,7 @@ SHIPPED = [
     "dlcycle/train/fit.py",
     "metaflow_extensions/dlcycle/plugins/cards/dlcycle_cards/__init__.py",
     "metaflow_extensions/dlcycle/plugins/cards/dlcycle_cards/eda.py",
+    "metaflow_extensions/dlcycle/plugins/cards/dlcycle_cards/explain.py",
     "metaflow_extensions/dlcycle/plugins/cards/dlcycle_cards/page.py",
     "metaflow_extensions/dlcycle/plugins/cards/dlcycle_cards/style.css",
 ]
@@ -101,7 +130,7 @@ def regular_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(params=["editable", "regular"])
 def project(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Workspace:
     """A project in its own folder, with dlcycle installed in one of two ways."""
-    files = {"shop_flow.py": SUBCLASS, "shop_eda_flow.py": EDA_SUBCLASS}
+    files = {"shop_flow.py": SUBCLASS, "shop_eda_flow.py": EDA_SUBCLASS, "shop_explain_flow.py": EXPLAIN_SUBCLASS}
     for name, content in (files | {"shop_network.py": NETWORK, "shop.toml": PROJECT}).items():
         (tmp_path / name).write_text(content)
     if request.param == "editable":
@@ -127,6 +156,26 @@ print(model["description"]["architecture"], lineage["settings"]["project"]["name
 print(len(get_cards(run["evaluate"].task, type="dlcycle_train")[0].get()) > 50_000)
 """
     assert project.client(code).splitlines() == ["custom shop True", "True"]
+
+
+@pytest.mark.slow
+def test_a_subclass_explains_a_network_of_its_own_and_names_the_method_that_can(project: Workspace) -> None:
+    trained = project.call("shop_flow.py", "run").expect()
+    done = project.call("shop_explain_flow.py", "run").expect()
+    code = f"""
+from metaflow import Run, namespace
+from metaflow.cards import get_cards
+namespace(None)
+run = Run("ShopExplainFlow/{done.run_id}")
+faithfulness = run.data.faithfulness
+print(run.data.explained["run"], run.data.local_attributions["method"], faithfulness["level"] in ("careful", "bad"))
+print([line["method"] for line in faithfulness["agreement"] if line["rows"]])
+print(run.data.answer["badge"] in get_cards(run["judge"].task, type="dlcycle_explain")[0].get())
+"""
+    assert project.client(code).splitlines() == [f"ShopFlow/{trained.run_id} occlusion True", "['shapley']", "True"]
+    (project.folder / "shop.toml").write_text(PROJECT.replace('method = "occlusion"', ""))
+    refused = project.call("shop_explain_flow.py", "run").expect(code=1)
+    assert 'explain.method = "occlusion"' in refused.output
 
 
 @pytest.mark.slow
@@ -168,7 +217,7 @@ def test_the_code_package_runs_where_dlcycle_is_not_installed(
         "-c", "import dlcycle, metaflow.plugins as p; print(dlcycle.__file__, [c.type for c in p.CARDS])"
     )
     assert str(pod) in where.output
-    assert {"dlcycle_train", "dlcycle_eda"} <= set(re.findall(r"\w+", where.output))
+    assert {"dlcycle_train", "dlcycle_eda", "dlcycle_explain"} <= set(re.findall(r"\w+", where.output))
     # What a pod does: take the Config's value from the package, then run one step of a run that was begun elsewhere.
     config = ["--config-value", "project", "kv.project"]
     remote.call(main, "--quiet", *config, "init", "--run-id", "7", "--task-id", "1", cwd=pod).expect()
