@@ -1,5 +1,7 @@
 """The trained model that is explained, and the one it is compared with: runs of TrainFlow, found and checked."""
 
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +13,8 @@ if TYPE_CHECKING:
 
 MITIGATIONS = ("train.reweight", "train.augment", "train.augment_share")
 """Settings whose effect is shown by a run that lacks them."""
-_ARTIFACTS = ("model", "rows", "metrics", "candidate_report")
+ARTIFACTS = ("model", "rows", "metrics", "gates", "candidate_report")
+"""What tells a run of TrainFlow from others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,25 +27,29 @@ class Trained:
     data: Any
     """Its artifacts."""
 
-    @property
+    @functools.cached_property
     def settings(self) -> dict[str, Any]:
-        """Its project, with what the command line overrode, as plain data."""
-        return self.data.lineage["settings"]
+        """Its project, with what the command line overrode, as plain data; keys that are newer have their defaults."""
+        from dlcycle.project_file import validate_project
+
+        return validate_project(self.data.lineage["settings"]).model_dump(mode="json")
 
 
-def choose_trained(pathspec: str | None, *, settings: "Project", flow: str) -> Trained:
-    """Return the run whose model is explained: the one named, or else the latest successful one.
+def choose_trained(pathspec: str | None, *, triggered_by: str | None = None, settings: "Project", flow: str) -> Trained:
+    """Return the run whose model is explained: the one named, or that triggered this one, or the latest successful one.
 
     Args:
         pathspec: `--train-run`.
+        triggered_by: the run of such a flow that triggered this one, if one did.
         settings: the project.
         flow: name of the flow that trains.
 
     Raises:
         ConfigError: there is no such run, it has not finished, trained nothing, or is of another project.
     """
-    project = settings.project.name
-    if pathspec is None:
+    project, why = settings.project.name, "named with --train-run" if pathspec else "it triggered this run"
+    pathspec = pathspec or triggered_by or ""
+    if not pathspec:
         run = next(successful_runs(flow, project=project), None)
         if run is None:
             raise ConfigError(
@@ -52,7 +59,7 @@ def choose_trained(pathspec: str | None, *, settings: "Project", flow: str) -> T
             )
         why = f"the latest successful run of {flow} of the project {project!r} in {namespace_words()}"
         return Trained(run.pathspec, why, _artifacts(run.pathspec, option="--train-run", flow=flow))
-    found = Trained(pathspec, "named with --train-run", _artifacts(pathspec, option="--train-run", flow=flow))
+    found = Trained(pathspec, why, _artifacts(pathspec, option="--train-run", flow=flow))
     refuse_other_project(found.settings["project"]["name"], project, option="--train-run", pathspec=pathspec)
     return found
 
@@ -74,7 +81,7 @@ def choose_before(pathspec: str | None, *, trained: Trained, flow: str) -> Train
     from dlcycle.train.experiment import differing_settings
 
     fingerprint, project = trained.data.data_fingerprint, trained.settings["project"]["name"]
-    if pathspec is not None:
+    if pathspec:
         before = Trained(pathspec, "named with --before", _artifacts(pathspec, option="--before", flow=flow))
         refuse_other_project(before.settings["project"]["name"], project, option="--before", pathspec=pathspec)
         if before.data.data_fingerprint != fingerprint:
@@ -89,20 +96,29 @@ def choose_before(pathspec: str | None, *, trained: Trained, flow: str) -> Train
     for run in successful_runs(flow, project=project, tags=[f"data:{fingerprint[:16]}"]):
         candidate = Trained(run.pathspec, "", run.data)
         differs = differing_settings(candidate.settings, trained.settings)
-        if differs and set(differs) <= set(MITIGATIONS):
-            why = f"the latest run on the same rows that differs in {' and '.join(differs)} alone"
+        if _lacks_mitigation(differs):
+            why = f"the latest run on the same rows that lacks {' and '.join(differs)} and differs in nothing else"
             return Trained(run.pathspec, why, run.data)
     return None
 
 
+def _lacks_mitigation(differs: Mapping[str, list[Any]]) -> bool:
+    """Whether settings `[then, now]` differ in mitigations alone, of which there were fewer then."""
+    switched = {key: pair for key, pair in differs.items() if key in ("train.reweight", "train.augment")}
+    fewer = all(not then or (isinstance(then, list) and set(then) < set(now or [])) for then, now in switched.values())
+    return bool(switched) and fewer and set(differs) <= set(MITIGATIONS)
+
+
 def describe_trained(trained: Trained) -> dict[str, Any]:
-    """Return which run's model is explained, how it was chosen, and what identifies the model."""
+    """Return which run's model is explained, how it was chosen, what identifies the model, its settings and gates."""
     return {
         "run": trained.pathspec,
         "why": trained.why,
         "experiment_id": trained.data.experiment_id,
         "candidate": {key: trained.data.candidate_report[key] for key in ("name", "seed", "architecture")},
         "model_sha256": trained.data.model["description"]["sha256"]["weights"],
+        "settings": trained.settings,
+        "gates": trained.data.gates,
     }
 
 
@@ -118,4 +134,4 @@ def describe_before(before: Trained, *, trained: Trained) -> dict[str, Any]:
 
 
 def _artifacts(pathspec: str, *, option: str, flow: str) -> Any:
-    return finished_run(pathspec, option=option, flow=flow, script="train_flow.py", artifacts=_ARTIFACTS)
+    return finished_run(pathspec, option=option, flow=flow, script="train_flow.py", artifacts=ARTIFACTS)

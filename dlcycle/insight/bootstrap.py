@@ -151,3 +151,23 @@ def share(successes: int, total: int, replicates: Floats | None = None) -> dict[
     if replicates is None or min(successes, total - successes) < FEW:
         return measured(successes / total, *wilson(successes, total), n=total)
     return measure(successes / total, replicates, n=total)
+
+
+def share_of(correct: npt.ArrayLike, *, seed: int) -> dict[str, Any]:
+    """The share of rows that are true, such as those decided rightly, with its interval.
+
+    Args:
+        correct: (N,) true or false, N at least 1.
+        seed: Seed of the resamples.
+
+    Returns:
+        {"value", "low", "high", "n"}.
+
+    >>> share_of([True, False, True, True], seed=0)["value"]
+    0.75
+    """
+    rows, right = np.size(correct), int(np.count_nonzero(correct))
+    if min(right, rows - right) < FEW:
+        return share(right, rows)
+    blocks = resampled_counts(np.array([rows - right, right]), seed=seed)
+    return share(right, rows, np.concatenate([block[:, 1] for block in blocks]) / rows)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from dlcycle.data.associations import ALPHA, holm, probability
-from dlcycle.data.messages import SHOWN_CHARACTERS, quoted, several, shown
+from dlcycle.data.messages import EXAMPLES, SHOWN_CHARACTERS, quoted, several, shown
 from dlcycle.data.personal import mask_personal
 from dlcycle.insight.bootstrap import (
     FEW,
@@ -173,11 +173,11 @@ def _read_groups(test: pd.DataFrame, column: str, least_rows: int) -> _Groups | 
     codes, values = pd.factorize(np.asarray(test[f"about.{column}"], dtype=object), sort=True)
     codes = np.where(codes < 0, len(values), codes)
     rows = np.bincount(codes, minlength=len(values) + 1)
-    names = _distinct_names([*values, None])
-    if (rows > 0).sum() < 2:
-        only = "".join(shown(name) for name, count in zip(names, rows, strict=True) if count)
-        return f"every test row has the same value, {only}: name a column of several values in data.group_columns"
+    named = [*values, None]
     order = np.argsort(-rows, kind="stable")
+    if (rows > 0).sum() < 2:
+        only = "".join(map(shown, _distinct_names([named[code] for code in order[:1] if rows[code]])))
+        return f"every test row has the same value, {only}: name a column of several values in data.group_columns"
     large = order[rows[order] >= least_rows]
     if len(large) < 2:
         few = f"{len(large)} of {several(int((rows > 0).sum()), 'group')} {'has' if len(large) == 1 else 'have'}"
@@ -186,14 +186,19 @@ def _read_groups(test: pd.DataFrame, column: str, least_rows: int) -> _Groups | 
             "lower explain.slice_rows"
         )
     findings = []
-    small = [names[code] for code in order if 0 < rows[code] < least_rows]
-    if small:
-        findings.append(f"{several(len(small), 'group')} of fewer than {least_rows:,} rows left out: {quoted(small)}")
+    small = order[(rows[order] > 0) & (rows[order] < least_rows)]
+    # Only what is shown is named: a column may hold thousands of values.
+    kept = [*large[:GROUPS], *small[:EXAMPLES]]
+    names = _distinct_names([named[code] for code in kept])
+    if len(small):
+        more = f" and {len(small) - EXAMPLES:,} more" if len(small) > EXAMPLES else ""
+        which = quoted(names[len(large[:GROUPS]) :]) + more
+        findings.append(f"{several(len(small), 'group')} of fewer than {least_rows:,} rows left out: {which}")
     if len(large) > GROUPS:
         findings.append(f"only the {GROUPS} largest of {len(large):,} groups are compared")
     place = np.full(len(rows), -1, dtype=np.int64)
     place[large[:GROUPS]] = np.arange(len(large[:GROUPS]))
-    return _Groups(column, [names[code] for code in large[:GROUPS]], place[codes], findings)
+    return _Groups(column, names[:GROUPS][: len(large)], place[codes], findings)
 
 
 def _distinct_names(values: Sequence[object]) -> list[str]:

@@ -1,6 +1,6 @@
 """Where a model fails and for whom, which labels look wrong, and what its decisions cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,9 @@ from dlcycle.config import Project
 from dlcycle.data.labels import class_indices
 from dlcycle.data.language import detect_languages
 from dlcycle.insight.automation import automation
-from dlcycle.insight.before import compare_with_before
+from dlcycle.insight.before import compare_with_before, decide_before, places_before
+from dlcycle.insight.bootstrap import Floats
+from dlcycle.insight.calibration import row_blocks
 from dlcycle.insight.fairness import compare_groups
 from dlcycle.insight.metrics import Decisions, decide
 from dlcycle.insight.mistake_clusters import mistake_clusters
@@ -28,6 +30,17 @@ class Inspection:
     work_list: str
     fairness: dict[str, Any]
     business: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """N rows of a part and what the model makes of them."""
+
+    frame: pd.DataFrame
+    texts: list[str]
+    decisions: Decisions
+    probabilities: Floats
+    """(N, C)."""
 
 
 def inspect_model(
@@ -52,73 +65,94 @@ def inspect_model(
         seed: of resamples, shuffles and clusters.
 
     Raises:
-        DataError: a row has a label that the model does not know.
+        DataError: a row has a label that the model does not know, or the earlier model knows other classes.
     """
-    parts = {name: frame[frame["part"] == name] for name in ("train", "validation", "test")}
-    truth = {name: class_indices(part["label"], names=classifier.labels) for name, part in parts.items()}
-    texts = {name: part["text"].tolist() for name, part in parts.items()}
-    logits = {name: classifier.logits(texts[name], batch_size=256) for name in ("validation", "test")}
-    decisions = {
-        name: decide(truth[name], scores, temperature=classifier.temperature) for name, scores in logits.items()
-    }
-    probabilities = {name: softmax(scores / classifier.temperature) for name, scores in logits.items()}
-
-    clusters = mistake_clusters(
-        texts["validation"],
-        decisions["validation"].correct,
-        training_texts=texts["train"],
-        test_texts=texts["test"],
-        seed=seed,
-    )
-    languages = detect_languages(texts["test"]).codes.tolist() if settings.explain.detect_languages else None
-    slices = find_slices(
-        parts["test"],
-        decisions["test"],
-        validation_texts=texts["validation"],
-        labels=classifier.labels,
-        settings=settings,
-        languages=languages,
-        clusters=clusters,
-        seed=seed,
-    )
-    held = pd.concat([parts["validation"], parts["test"]])
-    both = pd.concat([pd.DataFrame(probabilities[name]) for name in ("validation", "test")]).to_numpy()
-    mislabelled, work_list = mislabelled_rows(held, both, classifier.labels)
-    earlier = _decisions(before, texts["test"], parts["test"], classifier) if before else None
+    places = None if before is None else places_before(classifier.labels, before=before)
+    train = frame[frame["part"] == "train"]
+    class_indices(train["label"], names=classifier.labels)  # refuses labels that the model does not know
+    held, probabilities, validation, test = _decided(classifier, frame)
+    mislabelled, work_list = mislabelled_rows(held, probabilities, classifier.labels)
+    earlier = None
+    if before is not None and places is not None:
+        earlier = decide_before(before, test.texts, test.decisions.truth, places=places)
     fairness = compare_groups(
-        parts["test"],
-        decisions["test"],
+        test.frame,
+        test.decisions,
         labels=classifier.labels,
         columns=settings.data.group_columns,
         least_rows=settings.explain.slice_rows,
         before=earlier,
         seed=seed,
     )
+    since = compare_with_before(test.decisions, earlier, compared, seed=seed) if earlier and compared else None
+    slices = _sliced(validation, test, train["text"].tolist(), labels=classifier.labels, settings=settings, seed=seed)
+    return Inspection(
+        slices=slices | {"mislabelled": mislabelled, "listed": mislabelled.get("n", 0)},
+        work_list=work_list,
+        fairness=fairness | {"before": since},
+        business=_priced(validation, test, labels=classifier.labels, settings=settings, seed=seed),
+    )
+
+
+def _decided(classifier: TextClassifier, frame: pd.DataFrame) -> tuple[pd.DataFrame, Floats, _Part, _Part]:
+    """The rows of the validation and test parts, their probabilities, and both parts, which are views of these."""
+    both = [frame[frame["part"] == name] for name in ("validation", "test")]
+    held = pd.concat(both)
+    texts, truth = held["text"].tolist(), class_indices(held["label"], names=classifier.labels)
+    scores = classifier.logits(texts, batch_size=256)
+    parts, start = [], 0
+    for part in both:
+        own = slice(start, start + len(part))
+        decisions = decide(truth[own], scores[own], temperature=classifier.temperature)
+        parts.append(_Part(part, texts[own], decisions, scores[own]))
+        start += len(part)
+    # With a thousand classes a second table of this size is felt, so the scores become the probabilities in place.
+    for rows in row_blocks(*scores.shape):
+        scores[rows] = softmax(scores[rows] / classifier.temperature)
+    return held, scores, parts[0], parts[1]
+
+
+def _sliced(
+    validation: _Part,
+    test: _Part,
+    training_texts: list[str],
+    *,
+    labels: Sequence[str],
+    settings: Project,
+    seed: int,
+) -> dict[str, Any]:
+    """Accuracy in every slice of the test part."""
+    clusters = mistake_clusters(
+        validation.texts,
+        validation.decisions.correct,
+        training_texts=training_texts,
+        test_texts=test.texts,
+        seed=seed,
+    )
+    return find_slices(
+        test.frame,
+        test.decisions,
+        validation_texts=validation.texts,
+        labels=labels,
+        settings=settings,
+        languages=detect_languages(test.texts).codes.tolist() if settings.explain.detect_languages else None,
+        clusters=clusters,
+        seed=seed,
+    )
+
+
+def _priced(validation: _Part, test: _Part, *, labels: Sequence[str], settings: Project, seed: int) -> dict[str, Any]:
+    """What ways to share the decisions between the model and people cost."""
     threshold = automation(
-        decisions["test"], decisions["validation"], required_precision=settings.plan.required_precision, seed=seed
+        test.decisions, validation.decisions, required_precision=settings.plan.required_precision, seed=seed
     )["threshold"]
-    business = price_policies(
-        truth["test"],
-        probabilities["test"],
-        validation_truth=truth["validation"],
-        validation_probabilities=probabilities["validation"],
-        labels=classifier.labels,
+    return price_policies(
+        test.decisions.truth,
+        test.probabilities,
+        validation_truth=validation.decisions.truth,
+        validation_probabilities=validation.probabilities,
+        labels=labels,
         costs=settings.plan.costs,
         automation_threshold=threshold,
         seed=seed,
     )
-    since = compare_with_before(decisions["test"], earlier, compared, seed=seed) if earlier and compared else None
-    listed = mislabelled.get("n", 0)
-    return Inspection(
-        slices=slices | {"mislabelled": mislabelled, "listed": listed},
-        work_list=work_list,
-        fairness=fairness | {"before": since},
-        business=business,
-    )
-
-
-def _decisions(before: TextClassifier, texts: list[str], test: pd.DataFrame, classifier: TextClassifier) -> Decisions:
-    """What another model decides on the test part, its classes in the order of the classifier's."""
-    truth = class_indices(test["label"], names=classifier.labels)
-    order = class_indices(pd.Series(classifier.labels, dtype=object), names=before.labels)
-    return decide(truth, before.logits(texts, batch_size=256)[:, order], temperature=before.temperature)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlcycle.data.messages import finding, several
+from dlcycle.data.personal import mask_personal
 from dlcycle.insight.bootstrap import Ints
 from dlcycle.model.crossfit import sample_rows
 from dlcycle.model.tokenizer import split_words
@@ -88,10 +89,13 @@ def neutral_words(texts: Sequence[str], classes: npt.ArrayLike, *, classes_count
 def _counted(
     texts: Sequence[str], classes: Ints, classes_count: int
 ) -> tuple[npt.NDArray[np.object_], npt.NDArray[np.int64]]:
-    """Words without digits, (M,) in sorted order, and in how many texts of each class each is, (M, C)."""
+    """Words without digits, (M,) in sorted order, and in how many texts of each class each is, (M, C).
+
+    Personal data is masked first, so that no piece of an address is put into other people's texts.
+    """
     counted: Counter[tuple[str, int]] = Counter()
     for text, number in zip(texts, classes.tolist(), strict=True):
-        counted.update((word, number) for word in set(split_words(text)))
+        counted.update((word, number) for word in set(split_words(mask_personal(text))))
     words = sorted({word for word, _ in counted if word.strip("_") and not any(map(str.isdigit, word))})
     places = {word: place for place, word in enumerate(words)}
     counts = np.zeros((len(words), classes_count), dtype=np.int64)

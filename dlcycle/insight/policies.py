@@ -11,7 +11,7 @@ and its cost is the mean. So no result depends on the order of the rows.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,28 +35,11 @@ from dlcycle.insight.business import decision_prices, highest_price, unseen_mist
 from dlcycle.insight.calibration import row_blocks
 from dlcycle.insight.handover import TIE, choose_threshold, handed_over, most_rows
 from dlcycle.insight.metrics import Decisions
+from dlcycle.insight.policy_words import TITLES, Policy, advice, explained
 from dlcycle.plan.criteria import check_costs
-
-Policy = Literal["people", "alone", "cost_aware", "required_precision", "best"]
 
 CURVE_POINTS = 41
 _ROWS = 1000
-_TITLES: dict[Policy, str] = {
-    "alone": "The model decides every row",
-    "cost_aware": "The model decides every row and weighs what mistakes cost",
-    "required_precision": "The model decides the rows it is sure of, people the rest",
-    "best": "The model decides the rows that are cheap to risk, people the rest",
-    "people": "People decide every row",
-}
-_EXPLANATIONS: dict[Policy, str] = {
-    "alone": "Each row gets its most probable class.",
-    "cost_aware": "Each row gets the class whose mistakes are expected to cost least.",
-    "required_precision": "Rows of a probability of {threshold} or more get their most probable class; people decide "
-    "the others.",
-    "best": "Each row gets the class whose mistakes are expected to cost least; rows expected to cost more than "
-    "{threshold} {currency} go to people.",
-    "people": "A person decides each row, rightly.",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,11 +144,11 @@ def price_policies(
         "policies": [
             {
                 "name": name,
-                "title": _TITLES[name],
+                "title": TITLES[name],
                 "cost": money["costs"][name],
                 "automated": money["automated"][name],
                 "threshold": thresholds.get(name),
-                "explanation": _explanation(name, thresholds.get(name), costs, fits=_fits(plan, costs.capacity)),
+                "explanation": explained(name, thresholds.get(name), costs, fits=_fits(plan, costs.capacity)),
             }
             for name, plan in plans.items()
         ],
@@ -175,7 +158,7 @@ def price_policies(
         "manual": costs.manual,
         "curve": money["curve"],
     }
-    return result | {"sentence": _sentence(result, reference=money["reference"])}
+    return result | {"sentence": advice(result, reference=money["reference"])}
 
 
 def _read_rows(
@@ -331,51 +314,3 @@ def _unseen(plan: _Plan, counts: Ints, costs: Costs) -> float:
     return unseen_mistakes(
         plan.prices, counts, decided=decided, wrong=plan.wrong & decided, highest=highest_price(costs)
     )
-
-
-def _explanation(name: Policy, threshold: float | None, costs: Costs, *, fits: bool) -> str:
-    if name == "required_precision" and threshold is None:
-        text = "No probability reaches the required precision, so people decide every row."
-    else:
-        shown = "" if threshold is None else f"{threshold:.4g}"
-        text = _EXPLANATIONS[name].format(threshold=shown, currency=costs.currency)
-    if name == "best" and costs.capacity is not None:
-        text += f" They decide {100 * costs.capacity:.0f} % of the rows at most, those expected to cost most first."
-    if not fits and costs.capacity is not None:
-        text += f" People have time for {100 * costs.capacity:.0f} % of the rows, which is not enough for this."
-    return text
-
-
-def _sentence(result: Mapping[str, Any], *, reference: Policy) -> str:
-    """What to do, what it costs and what it saves, for a manager."""
-    chosen = next(policy for policy in result["policies"] if policy["name"] == result["best"])
-    cost, saving, currency = chosen["cost"], result["saving"], result["currency"]
-    automated = chosen["automated"]["value"] if isinstance(chosen["automated"], dict) else chosen["automated"]
-    action = {
-        "people": "Let people decide every row",
-        "alone": "Let the model decide every row",
-        "cost_aware": "Let the model decide every row and weigh what mistakes cost",
-    }.get(chosen["name"], f"Let the model decide {100 * automated:.0f} % of the rows and people the rest")
-    price = f"{_money(cost['value'])} {currency} per 1,000 rows"
-    if chosen["name"] != "people":
-        price += f" ({_money(cost['low'])} to {_money(cost['high'])})"
-    if chosen["name"] == reference:
-        return f"{action}: {price}; no other way was cheaper on the validation part."
-    other = {"alone": "the model alone", "people": "people alone"}[reference]
-    difference = "less" if saving["value"] >= 0 else "more"
-    ends = sorted((saving["low"], saving["high"]) if difference == "less" else (-saving["low"], -saving["high"]))
-    proven = "" if saving["low"] > 0 or saving["high"] < 0 else ", so a saving is not proven"
-    return (
-        f"{action}: {price}, {_money(abs(saving['value']))} {currency} {difference} than {other} "
-        f"(95 % interval {_money(ends[0])} to {_money(ends[1])}){proven}."
-    )
-
-
-def _money(value: float) -> str:
-    """An amount without needless decimals.
-
-    >>> _money(1234.4), _money(0.256), _money(-0.001)
-    ('1,234', '0.26', '0.00')
-    """
-    text = f"{value:,.0f}" if abs(value) >= 10 else f"{value:,.2f}"
-    return "0.00" if text == "-0.00" else text

@@ -17,7 +17,8 @@ from dlcycle.data.messages import several
 from dlcycle.data.personal import find_personal, mask_personal
 from dlcycle.data.perturb import perturb_texts
 from dlcycle.errors import DataError
-from dlcycle.insight.bootstrap import Ints, resampled_means, share, undefined
+from dlcycle.insight.before import places_before
+from dlcycle.insight.bootstrap import Ints, share_of, undefined
 from dlcycle.insight.compare import compare_models
 from dlcycle.insight.metrics import Decisions, decide
 from dlcycle.insight.neutral_words import NeutralWords, neutral_words
@@ -72,6 +73,20 @@ class _Rows:
         return _Rows([self.texts[place] for place in places], self.numbers[places], self.labels, clean)
 
 
+@dataclass(frozen=True, eq=False)
+class _Earlier:
+    """The model compared with."""
+
+    model: TextClassifier
+    places: Ints
+    """Of the explained model's classes among its own, (C,)."""
+
+    def predicted(self, texts: Sequence[str]) -> Ints:
+        """Its decisions, as class indices of the explained model."""
+        decided: Ints = self.model.logits(texts)[:, self.places].argmax(axis=1)
+        return decided
+
+
 def measure_robustness(
     classifier: TextClassifier,
     frame: pd.DataFrame,
@@ -98,25 +113,27 @@ def measure_robustness(
         before, paired); received, how changed texts reach the model; and findings.
 
     Raises:
-        DataError: the test part is empty, or has a label that the model does not know.
+        DataError: the test part is empty, or has a label that the model does not know, or the other model knows other
+            classes.
     """
     test, train = (frame[frame["part"] == part] for part in ("test", "train"))
     if test.empty:
         raise DataError("The test part has no rows, so nothing can be measured. Raise split.test.")
+    earlier = None if before is None else _Earlier(before, places_before(classifier.labels, before=before))
     texts, truth = test["text"].tolist(), class_indices(test["label"], names=classifier.labels)
     clean = decide(truth, classifier.logits(texts), temperature=classifier.temperature)
     rows = _Rows(texts, test["row"].to_numpy(dtype=np.int64), classifier.labels, clean)
     tests = [
-        _changed_test(kind, classifier, rows, settings=settings.explain, before=before, seed=seed)
+        _changed_test(kind, classifier, rows, settings=settings.explain, earlier=earlier, seed=seed)
         for kind in dict.fromkeys(settings.explain.perturbations)
     ]
     classes = class_indices(train["label"], names=classifier.labels)
     words = neutral_words(train["text"].tolist(), classes, classes_count=len(classifier.labels), seed=seed)
     attacked = rows.at(sample_rows(texts, truth, limit=settings.explain.swap_rows, seed=seed))
-    tests.append(_swap_test(classifier, attacked, words, settings=settings.explain, before=before, seed=seed))
+    tests.append(_swap_test(classifier, attacked, words, settings=settings.explain, earlier=earlier, seed=seed))
     return {
         "rows": len(texts),
-        "clean": _share(clean.correct, seed=seed),
+        "clean": share_of(clean.correct, seed=seed),
         "tests": tests,
         "received": _RECEIVED,
         "findings": words.findings,
@@ -148,7 +165,7 @@ def _changed_test(
     rows: _Rows,
     *,
     settings: ExplainSection,
-    before: TextClassifier | None,
+    earlier: _Earlier | None,
     seed: int,
 ) -> dict[str, Any]:
     changed = perturb_texts(rows.texts, kind=kind, share=settings.perturbed_share, seed=seed)
@@ -159,10 +176,9 @@ def _changed_test(
         sentences.append(_seen_of_white_space(classifier))
     if unchanged:
         sentences.append(f"In {several(unchanged, 'text')} there was nothing to change.")
-    after = _predicted(classifier, changed, names=rows.labels)
-    earlier = None if before is None else _predicted(before, changed, names=rows.labels)
+    after = classifier.logits(changed).argmax(axis=1)
     return {
-        **_measured(kind, rows, after, earlier, seed=seed),
+        **_measured(kind, rows, after, earlier.predicted(changed) if earlier else None, seed=seed),
         "explanation": " ".join(sentences),
         "budget": None,
         "swaps": [],
@@ -176,25 +192,25 @@ def _swap_test(
     words: NeutralWords,
     *,
     settings: ExplainSection,
-    before: TextClassifier | None,
+    earlier: _Earlier | None,
     seed: int,
 ) -> dict[str, Any]:
-    def attack(model: TextClassifier) -> tuple[WordSwaps, Ints]:
-        names = [rows.labels[index] for index in rows.clean.truth]
-        found = swap_words(
+    def attack(model: TextClassifier, truth: Ints) -> WordSwaps:
+        return swap_words(
             model,
             rows.texts,
-            pd.Index(model.labels).get_indexer(pd.Index(names)),
+            truth,
             vocabulary=words.words,
             budget=settings.swap_budget,
             memory_megabytes=settings.memory_limit,
             seed=seed,
         )
-        return found, _renumbered(found.predicted, model.labels, names=rows.labels)
 
-    made, after = attack(classifier)
-    earlier = None if before is None else attack(before)[1]
-    entry = _measured("word_swaps", rows, after, earlier, seed=seed)
+    made = attack(classifier, rows.clean.truth)
+    after, after_before = made.predicted, None
+    if earlier:
+        after_before = np.argsort(earlier.places)[attack(earlier.model, earlier.places[rows.clean.truth]).predicted]
+    entry = _measured("word_swaps", rows, after, after_before, seed=seed)
     if not words.words:
         missing = undefined("the training texts hold no word that could be put in", n=len(rows.texts))
         entry |= dict.fromkeys(("accuracy", "drop", "flipped"), missing) | dict.fromkeys(("before", "change"))
@@ -204,7 +220,7 @@ def _swap_test(
     counted = sorted(Counter(broken).items(), key=lambda item: (-item[1], item[0]))[:SHOWN_SWAPS]
     return {
         **entry,
-        "explanation": _attack_explained(made, words, settings.swap_budget, compared=before is not None),
+        "explanation": _attack_explained(made, words, settings.swap_budget, compared=earlier is not None),
         "budget": settings.swap_budget,
         "swaps": [{"from": old, "to": new, "count": count} for (old, new), count in counted],
         "examples": _examples(rows, after, made.before, made.after),
@@ -239,16 +255,7 @@ def _as_cleaned(text: str) -> str:
     return unicodedata.normalize("NFC", text).strip()
 
 
-def _predicted(model: TextClassifier, texts: Sequence[str], *, names: Sequence[str]) -> Ints:
-    return _renumbered(model.logits(texts).argmax(axis=1), model.labels, names=names)
-
-
-def _renumbered(predicted: Ints, labels: Sequence[str], *, names: Sequence[str]) -> Ints:
-    """Class indices of one model as those among the names; -1 for a class that is not among them."""
-    return pd.Index(names).get_indexer(pd.Index(labels))[predicted].astype(np.int64)
-
-
-def _measured(name: str, rows: _Rows, after: Ints, earlier: Ints | None, *, seed: int) -> dict[str, Any]:
+def _measured(name: str, rows: _Rows, after: Ints, before: Ints | None, *, seed: int) -> dict[str, Any]:
     """What the decisions on changed texts are worth, alone and beside those of another model."""
     truth = rows.clean.truth
 
@@ -259,17 +266,13 @@ def _measured(name: str, rows: _Rows, after: Ints, earlier: Ints | None, *, seed
     return {
         "name": name,
         "title": TITLES[name],
-        "accuracy": _share(after == truth, seed=seed),
+        "accuracy": share_of(after == truth, seed=seed),
         "drop": difference(rows.clean.predicted, after),
-        "flipped": _share(after != rows.clean.predicted, seed=seed),
+        "flipped": share_of(after != rows.clean.predicted, seed=seed),
         "rows": len(truth),
-        "before": None if earlier is None else _share(earlier == truth, seed=seed),
-        "change": None if earlier is None else difference(after, earlier),
+        "before": None if before is None else share_of(before == truth, seed=seed),
+        "change": None if before is None else difference(after, before),
     }
-
-
-def _share(counts: npt.NDArray[np.bool_], *, seed: int) -> dict[str, Any]:
-    return share(int(counts.sum()), len(counts), resampled_means(counts, seed=seed)[:, 0])
 
 
 def _examples(

@@ -18,7 +18,7 @@ from dlcycle.data.associations import ALPHA, holm
 from dlcycle.data.fairness import MISSING
 from dlcycle.data.messages import excerpt, several, shown
 from dlcycle.errors import DataError
-from dlcycle.insight.bootstrap import Bools, Ints, resampled_counts, share
+from dlcycle.insight.bootstrap import Bools, Ints, share_of
 from dlcycle.insight.metrics import Decisions
 
 Kind = Literal["language", "length", "origin", "group", "cluster", "label"]
@@ -99,10 +99,9 @@ def find_slices(
     found.sort(
         key=lambda s: (not s["worse"], s["metric"]["value"], -s["rows"], s["kind"], s["column"] or "", s["value"])
     )
-    right = decisions.correct
     return {
         "metric": "accuracy",
-        "overall": _accuracy(int(right.sum()), len(right), seed=seed),
+        "overall": share_of(decisions.correct, seed=seed),
         "tried": len(found),
         "slices": found,
         "skipped": skipped,
@@ -220,31 +219,24 @@ def _slices(
     cut: _Cut, chosen: Sequence[int], decisions: Decisions, *, examples: Callable[[Bools], list[Any]], seed: int
 ) -> Iterator[dict[str, Any]]:
     """Yield the chosen slices, measured and compared with all other rows."""
-    correct, rows, right = decisions.correct, len(decisions.truth), int(decisions.correct.sum())
+    correct = decisions.correct
     for code in chosen:
         inside = cut.codes == code
-        size, hits = int(inside.sum()), int((inside & correct).sum())
         yield {
             "kind": cut.kind,
             "column": cut.column,
             "value": excerpt(cut.names[code]),
-            "rows": size,
-            **_against_rest(hits, size, right - hits, rows - size, seed=seed),
+            "rows": int(inside.sum()),
+            **_against_rest(correct[inside], correct[~inside], seed=seed),
             "words": cut.words[code] if cut.words else [],
             "examples": examples(inside),
         }
 
 
-def _accuracy(right: int, rows: int, *, seed: int) -> dict[str, Any]:
-    """Accuracy as a metric with its interval."""
-    blocks = resampled_counts(np.array([rows - right, right]), seed=seed)
-    return share(right, rows, np.concatenate([block[:, 1] for block in blocks]) / rows)
-
-
-def _against_rest(right: int, rows: int, rest_right: int, rest: int, *, seed: int) -> dict[str, Any]:
+def _against_rest(inside: Bools, rest: Bools, *, seed: int) -> dict[str, Any]:
     """Accuracy inside and outside of a slice, and how likely such a difference is by chance."""
-    metric, others = _accuracy(right, rows, seed=seed), _accuracy(rest_right, rest, seed=seed)
-    test = stats.fisher_exact([[right, rows - right], [rest_right, rest - rest_right]])
+    metric, others = share_of(inside, seed=seed), share_of(rest, seed=seed)
+    test = stats.fisher_exact([[int(part.sum()), int((~part).sum())] for part in (inside, rest)])
     return {
         "metric": metric,
         "rest": others,

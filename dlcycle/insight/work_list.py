@@ -1,5 +1,6 @@
 """The work list: rows whose label is probably wrong, as a table that people can go through in a spreadsheet."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 from dlcycle.data.label_errors import EXAMPLE_ROWS, suspected_label_errors
 from dlcycle.data.personal import mask_personal
 from dlcycle.data.spreadsheet import to_csv
+from dlcycle.insight.bootstrap import wilson
 
 COLUMNS = ("row", "line", "label", "suggested", "probability", "text")
 TEXT_CHARACTERS = 500
@@ -31,10 +33,11 @@ def mislabelled_rows(
         labels: (C,) class names in the order of the probabilities.
 
     Returns:
-        What `dlcycle.data.label_errors.suspected_label_errors` says, with its 20 most doubtful rows, and a CSV table
-        of all suspected rows for `dlcycle.data.spreadsheet`'s readers: row, line, label, suggested, probability and
-        text, most doubtful first, texts masked and then cut to 500 characters. Where no label can be judged, {"reason"}
-        and a table without rows.
+        What `dlcycle.data.label_errors.suspected_label_errors` says, with its 20 most doubtful rows, with "weak" (a
+        sentence) if the model is right too seldom for its doubts to say anything: the lower end of its accuracy on
+        these rows is no higher than the share of their most frequent class; and a CSV table of all suspected rows for
+        `dlcycle.data.spreadsheet`'s readers: row, line, label, suggested, probability and text, most doubtful first,
+        texts masked and then cut to 500 characters. Where no label can be judged, {"reason"} and a table without rows.
 
     Raises:
         DataError: The probabilities do not fit the rows, or a label is not among the names.
@@ -50,6 +53,8 @@ def mislabelled_rows(
         limit=None,
     )
     suspects = evidence.get("rows", [])
+    if "reason" not in evidence and (weak := _weakness(frame["label"].tolist(), probabilities, labels)):
+        evidence["weak"] = weak
     whole = dict(zip(rows, texts, strict=True))
     # Masked before it is cut: half a number would no longer be known as one.
     cells = (
@@ -59,3 +64,20 @@ def mislabelled_rows(
     )
     table = to_csv(COLUMNS, cells)
     return (evidence | {"rows": suspects[:EXAMPLE_ROWS]} if suspects else evidence), table
+
+
+def _weakness(stated: Sequence[str], probabilities: npt.NDArray[np.float64], labels: Sequence[str]) -> str:
+    """Why the model's doubts say nothing, as a sentence; empty if it is surely better than always guessing one class.
+
+    Such a model contradicts many labels, right ones and wrong ones alike. Of labels drawn by lot half would be listed.
+    """
+    rows, most = len(stated), max(Counter(stated).values())
+    right = sum(labels[best] == label for best, label in zip(probabilities.argmax(axis=1), stated, strict=True))
+    low, high = wilson(right, rows)
+    if low > most / rows:
+        return ""
+    return (
+        f"The model is right too seldom to doubt labels: on these rows it is right in {100 * right / rows:.1f} % (95 % "
+        f"interval {100 * low:.1f} to {100 * high:.1f}), and always naming their most frequent class would be in "
+        f"{100 * most / rows:.1f} %."
+    )

@@ -8,10 +8,12 @@ from typing import Any
 import browser
 import card_data
 import pytest
-from flow_runner import EDA_FLOW, FLOW, Workspace
+from flow_runner import EDA_FLOW, EXPLAIN_FLOW, FLOW, Workspace
 from test_hostile_cards import look, ran
 
 LABELS = ["<script>label('ran')</script>", "[x](javascript:alert(1))", "$x^2$ \u202eevil", "nan"]
+NAMES = {FLOW: "TrainFlow", EDA_FLOW: "EdaFlow", EXPLAIN_FLOW: "ExplainFlow"}
+CARDS = {FLOW: ["train", "evaluate"], EDA_FLOW: ["judge"], EXPLAIN_FLOW: ["judge"]}
 TEXT, TARGET, GROUP, ORIGIN = (
     '<img src=x onerror="alert(1)">',
     "NaN",
@@ -40,36 +42,36 @@ def hostile_project(attacks: list[str]) -> dict[str, Any]:
         "data": data | {"licence": attacks[3], "origin": attacks[4]},
         "split": {"near_duplicates": None},
         "train": {"epochs": 1},
+        "explain": {"slice_rows": 5, "overall_rows": 40, "check_rows": 10, "swap_rows": 10},
         "schema": {"columns": {attacks[5]: {"required": True}, TARGET: {"domain": [attacks[6]]}}},
     }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("flow", "name", "steps"),
-    [(FLOW, "TrainFlow", ["train", "evaluate"]), (EDA_FLOW, "EdaFlow", ["judge"])],
-    ids=["train", "eda"],
-)
-def test_a_hostile_file_runs_and_its_cards_are_safe(flow: Path, name: str, steps: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("flows", [[EDA_FLOW], [FLOW, EXPLAIN_FLOW]], ids=["eda", "train and explain"])
+def test_a_hostile_file_runs_and_its_cards_are_safe(flows: list[Path], tmp_path: Path) -> None:
     browser.chromium()
     with browser.listener() as (address, knocks):
         attacks = card_data.attacks(address)
         write_file(tmp_path / "hostile.csv", attacks)
         workspace = Workspace(tmp_path)
         project = json.dumps(hostile_project(attacks))
-        done = workspace.run("--data", "hostile.csv", project=project, flow=flow).expect()
-        code = f"""
+        for flow in flows:
+            file = "--rows" if flow == EXPLAIN_FLOW else "--data"
+            done = workspace.run(file, "hostile.csv", project=project, flow=flow).expect()
+            code = f"""
 from metaflow import Run, namespace
 from metaflow.cards import get_cards
 namespace(None)
-for step in {steps}:
-    card = get_cards(Run("{name}/{done.run_id}")[step].task)[0].get()
-    open(step + ".html", "w", encoding="utf-8").write(card)
+for step in {CARDS[flow]}:
+    card = get_cards(Run("{NAMES[flow]}/{done.run_id}")[step].task)[0].get()
+    open("{NAMES[flow]}-" + step + ".html", "w", encoding="utf-8").write(card)
 """
-        workspace.client(code)
+            workspace.client(code)
+        cards = [tmp_path / f"{NAMES[flow]}-{step}.html" for flow in flows for step in CARDS[flow]]
         with browser.tab(tmp_path) as tab:
-            for step in steps:
-                look(tab, (tmp_path / f"{step}.html").read_text(encoding="utf-8"), tmp_path)
+            for card in cards:
+                look(tab, card.read_text(encoding="utf-8"), tmp_path)
                 assert not ran(tab)
                 assert not tab.happened("Page.javascriptDialogOpening")
                 assert not tab.requests()
@@ -79,6 +81,6 @@ for step in {steps}:
         assert not knocks
         assert LABELS[0] in shown
         assert len(shown) > 3_000
-        if name == "EdaFlow":
+        if flows == [EDA_FLOW]:
             for value in (TEXT, GROUP, ORIGIN, LABELS[1], attacks[3][:40], attacks[4][:40], attacks[5][:40]):
                 assert value in shown

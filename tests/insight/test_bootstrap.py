@@ -12,6 +12,7 @@ from dlcycle.insight.bootstrap import (
     resampled_counts,
     resampled_means,
     share,
+    share_of,
     undefined,
     wilson,
 )
@@ -87,6 +88,15 @@ def test_wilson_agrees_with_scipy_and_stays_inside() -> None:
 
 def test_a_perfect_share_is_not_certain() -> None:
     assert share(30, 30, np.ones(100)) == {"value": 1.0, "low": pytest.approx(0.8865, abs=1e-4), "high": 1.0, "n": 30}
+
+
+def test_the_share_of_rows_is_that_of_their_resampled_means_and_of_few_rows_wilsons() -> None:
+    correct = np.random.default_rng(0).random(300) < 0.8
+    expected = share(int(correct.sum()), 300, resampled_means(correct, seed=7)[:, 0])
+    assert share_of(correct, seed=7) == expected
+    assert share_of(correct[::-1].tolist(), seed=7) == expected
+    assert share_of([True] * 30 + [False] * 5, seed=0) == share(30, 35)
+    assert share_of([False], seed=0)["value"] == 0.0
 
 
 def test_results_are_plain_data_and_the_interval_holds_the_value() -> None:

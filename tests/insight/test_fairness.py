@@ -350,6 +350,24 @@ def test_values_are_masked_missing_ones_are_a_group_and_all_names_differ() -> No
     assert "\x00" not in messages
 
 
+def test_a_column_of_ten_thousand_addresses_is_told_of_by_a_few() -> None:
+    """All of them look alike when masked."""
+    addresses = [f"ann{number:05d}@example.org" for number in range(10_000)]
+    truth = np.arange(10_000) % 3
+    [skipped] = compare(truth, truth, mail=addresses)["skipped"]
+    assert skipped["reason"].startswith("0 of 10,000 groups have the 20 test rows")
+    few = [*addresses[:9_000], *["bob@example.org"] * 600, *["eve@example.org"] * 400]
+    column = compare(truth, truth, mail=few, resamples=20)["columns"][0]
+    assert [(entry["value"], entry["rows"]) for entry in column["groups"]] == [
+        ("b••@•••••••.org", 600),
+        ("e••@•••••••.org", 400),
+    ]
+    assert column["findings"][0].startswith("9,000 groups of fewer than 20 rows left out: 'a•••••••@•••••••.org', '")
+    assert column["findings"][0].endswith("'a•••••••@•••••••.org (5)' and 8,995 more")
+    [same] = compare(truth[:50], truth[:50], mail=addresses[:1] * 50)["skipped"]
+    assert same["reason"].startswith("every test row has the same value, 'a•••••••@•••••••.org': ")
+
+
 def test_the_order_of_the_rows_does_not_matter_and_the_seed_does() -> None:
     truth, predicted, groups = made(300, seed=9)
     order = np.random.default_rng(0).permutation(300)

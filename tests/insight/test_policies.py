@@ -12,6 +12,7 @@ from dlcycle.config import Costs
 from dlcycle.errors import ConfigError, DataError
 from dlcycle.insight.handover import choose_threshold
 from dlcycle.insight.policies import CURVE_POINTS, price_policies
+from dlcycle.insight.policy_words import action_of, told_difference
 
 LABELS = ["Books", "Toys"]
 Floats = npt.NDArray[np.float64]
@@ -106,6 +107,58 @@ def test_an_uninformative_model_leaves_the_rows_to_people() -> None:
     assert of(result, "best")["automated"]["value"] == 0.0
     assert result["saving"] == {"value": 0.0, "low": 0.0, "high": 0.0, "n": 400}
     assert result["sentence"].startswith("Let people decide every row: 100 EUR per 1,000 rows; no other way")
+
+
+def test_a_sentence_speaks_only_of_ways_that_people_have_time_for() -> None:
+    """Nobody has time, so the model decides alone although people would be cheaper."""
+    truth, probabilities = rows(400, seed=3, informed=False)
+    told = [
+        priced(truth, probabilities, Costs(error=1.0, manual=0.1, capacity=capacity))["sentence"]
+        for capacity in (0.0, 1.0)
+    ]
+    assert told[0].startswith("Let the model decide every row: ")
+    assert told[0].endswith("; no other way that people have time for was cheaper on the validation part.")
+    assert told[1].endswith("; no other way was cheaper on the validation part.")
+
+
+def test_a_model_that_decides_no_test_row_is_not_said_to_decide_some() -> None:
+    """On the validation part a few rows are cheap to risk, on the test part none is."""
+    truth, probabilities = rows(400, seed=3, informed=False)
+    result = priced(truth, probabilities, Costs(error=1.0, manual=0.1), validation=rows(400, seed=4))
+    assert (result["best"], of(result, "best")["automated"]["value"]) == ("best", 0.0)
+    assert result["sentence"] == (
+        "Let people decide every row: 100 EUR per 1,000 rows; the model is sure enough of no test row."
+    )
+
+
+@pytest.mark.parametrize(
+    ("saving", "words"),
+    [
+        ((0.0, 0.0, 0.0), "as much as people alone"),
+        ((0.001, -0.004, 0.004), "as much as people alone"),
+        (
+            (0.0, -1.0, 2.0),
+            "as much as people alone (95 % interval -1.00 to 2.00 of the difference), so a saving is not proven",
+        ),
+        ((20.0, 10.0, 30.0), "20 EUR less than people alone (95 % interval 10 to 30)"),
+        (
+            (-20.0, -30.0, 10.0),
+            "20 EUR more than people alone (95 % interval -10 to 30), so a saving is not proven",
+        ),
+    ],
+)
+def test_no_difference_is_not_told_as_a_saving(saving: tuple[float, float, float], words: str) -> None:
+    metric = dict(zip(("value", "low", "high"), saving, strict=True))
+    assert told_difference(metric, "people alone", "EUR") == words
+
+
+def test_shares_close_to_none_and_to_all_are_not_rounded_to_them() -> None:
+    assert action_of("best", 0.0) == "Let people decide every row"
+    assert action_of("best", 0.002) == "Let the model decide less than 1 % of the rows and people the rest"
+    assert action_of("best", 0.5) == "Let the model decide 50 % of the rows and people the rest"
+    assert action_of("best", 0.999) == "Let the model decide all but a few of the rows and people the rest"
+    assert action_of("best", 1.0) == "Let the model decide every row and weigh what mistakes cost"
+    assert action_of("required_precision", 1.0) == action_of("alone", 1.0) == "Let the model decide every row"
 
 
 def test_a_model_without_mistakes_decides_alone_but_is_not_certain_to_make_none() -> None:

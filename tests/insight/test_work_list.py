@@ -61,6 +61,24 @@ def test_right_labels_are_not_listed() -> None:
     assert table == "row,line,label,suggested,probability,text\r\n"
 
 
+def test_a_model_that_only_guesses_is_said_to_be_too_weak_to_doubt_labels() -> None:
+    """Of labels drawn by lot about half are listed; the control is a model that is right more often than a guess."""
+    frame, probabilities, _ = make_rows(wrong=0)
+    drawn = np.random.default_rng(0).choice(NAMES, len(frame))
+    evidence, table = mislabelled_rows(frame.assign(label=drawn), probabilities, NAMES)
+    assert evidence["n"] == len(parsed(table)) > 0.3 * len(frame)
+    most = 100 * np.unique(drawn, return_counts=True)[1].max() / len(frame)
+    assert evidence["weak"].startswith("The model is right too seldom to doubt labels: on these rows it is right in ")
+    assert evidence["weak"].endswith(f"always naming their most frequent class would be in {most:.1f} %.")
+    assert json.loads(json.dumps(evidence, allow_nan=False)) == evidence
+    half = np.where(np.arange(len(frame)) % 2 == 0, drawn, frame["label"])
+    assert "weak" not in mislabelled_rows(frame.assign(label=half), probabilities, NAMES)[0]
+    # Of 95 % of one class a model that always names it is right 95 times in 100, and yet knows nothing.
+    one_class = np.where(np.arange(len(frame)) % 20 == 0, "Toys", "Books")
+    guess = np.tile([0.9, 0.05, 0.05], (len(frame), 1))
+    assert "weak" in mislabelled_rows(frame.assign(label=one_class), guess, NAMES)[0]
+
+
 def test_texts_are_masked_before_they_are_cut_and_no_cell_is_a_formula() -> None:
     frame, probabilities, _ = make_rows()
     address = "jane.doe@example.com"

@@ -8,7 +8,7 @@ from dlcycle.config import AttributionMethod, ExplainSection
 from dlcycle.errors import ModelFileError
 from dlcycle.insight.attribution.attribute import attribute
 from dlcycle.insight.attribution.explainer import Explainer, explain_texts
-from dlcycle.insight.attribution.ranks import mean_of_rows, rank_correlation, top_overlap
+from dlcycle.insight.attribution.ranks import LEAST_ROWS, mean_of_rows, rank_correlation, top_overlap
 from dlcycle.insight.bootstrap import Floats, undefined
 from dlcycle.model.artifact import TextClassifier
 from dlcycle.model.reading import ReadText
@@ -18,7 +18,7 @@ COMPARED_ROWS = 20
 COMPARED_WORDS = 60
 """Words of a text that are read for the comparison."""
 NO_EMBEDDING = "the network has no embedding layer to take gradients of"
-NO_ROWS = "fewer than two texts with words that contribute differently"
+NO_ROWS = f"fewer than {LEAST_ROWS} texts have words that contribute differently"
 
 
 def compare_methods(

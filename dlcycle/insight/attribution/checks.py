@@ -10,7 +10,7 @@ import scipy.stats
 from dlcycle.config import AttributionMethod
 from dlcycle.insight.attribution.agreement import NO_ROWS
 from dlcycle.insight.attribution.attribute import Attribution
-from dlcycle.insight.attribution.ranks import mean_of_rows
+from dlcycle.insight.attribution.ranks import LEAST_ROWS, mean_of_rows
 from dlcycle.insight.bootstrap import TAILS, measured, undefined
 
 Name = Literal["completeness", "deletion", "insertion", "random_weights", "agreement"]
@@ -32,7 +32,11 @@ SMALL_SCORE = 0.1
 PERCENTILE = 0.95
 """The text, of all in the order of what is missing, that completeness is judged by."""
 
-_FEW = "fewer than two test texts have enough words"
+WORTH = 0.01
+"""What the named words must move the model's answers by, as a probability, for explanations to be called good: with
+enough texts less is proven too, but says little about a decision."""
+
+_FEW = f"fewer than {LEAST_ROWS} test texts have enough words"
 _TITLES: dict[Name, tuple[str, str]] = {
     "completeness": (
         "The words add up",
@@ -69,7 +73,9 @@ _FAILED: dict[Name, str] = {
 def check_completeness(attributions: Sequence[Attribution], *, method: AttributionMethod) -> Check:
     """Judge what is missing between the contributions' sum and the score, as a share of the score.
 
-    The value is the 95th percentile over the texts, with the interval of an order statistic (Conover, 1999).
+    The value is the 95th percentile over the texts, with the interval of an order statistic (Conover, 1999). Of fewer
+    than 72 texts none is above that percentile with enough certainty: there the interval ends at the largest value,
+    and the message says so.
 
     Args:
         attributions: of N texts.
@@ -79,20 +85,22 @@ def check_completeness(attributions: Sequence[Attribution], *, method: Attributi
     if attributions and len(deltas) < len(attributions):
         reason = f"the method {method} does not promise contributions that add up"
         return _check("completeness", undefined(reason, n=0), unit="share", message=_not_judged(reason))
-    if len(deltas) < 2:
+    if len(deltas) < LEAST_ROWS:
         return _check("completeness", undefined(_FEW, n=len(deltas)), unit="share", message=_not_judged(_FEW))
     totals = np.array([abs(attribution.score - attribution.base) for attribution in attributions])
     totals = np.maximum(totals, SMALL_SCORE * float(np.median(totals)))
     deltas = np.abs(np.array(deltas))
     missing = np.sort(np.divide(deltas, totals, out=(deltas > 0).astype(np.float64), where=totals > 0))
     rows = len(missing)
-    ranks = [np.ceil(PERCENTILE * rows), *scipy.stats.binom.ppf(TAILS, rows, PERCENTILE)]
+    below, most_below = scipy.stats.binom.ppf(TAILS, rows, PERCENTILE)  # texts that may lie below the percentile
+    ranks = [np.ceil(PERCENTILE * rows), below, most_below + 1]
     value, low, high = (float(missing[int(np.clip(rank, 1, rows)) - 1]) for rank in ranks)
+    open_end = f"; the largest of {rows} texts, as so few have no upper end" if most_below == rows else ""
     metric = measured(value, low, high, n=rows)
     most = 100 * LIMITS["completeness"]
     message = (
         f"In 95 of 100 texts at most {100 * value:.1f} % of the score is missing from the words' contributions "
-        f"(95 % interval {100 * low:.1f} to {100 * high:.1f}; at most {most:g} % allowed)."
+        f"(95 % interval {100 * low:.1f} to {100 * high:.1f}{open_end}; at most {most:g} % allowed)."
     )
     return _check("completeness", metric, unit="share", message=message)
 
@@ -124,6 +132,8 @@ def check_agreement(correlations: npt.ArrayLike, *, seed: int) -> Check:
 def verdict(checks: Sequence[Check]) -> tuple[Literal["good", "careful", "bad"], str]:
     """Level and one sentence for who must decide whether to act on the explanations.
 
+    They are good if all checks pass and the named words move the model's answers by `WORTH` or more.
+
     Args:
         checks: all of `LIMITS`.
     """
@@ -131,20 +141,25 @@ def verdict(checks: Sequence[Check]) -> tuple[Literal["good", "careful", "bad"],
     if failed:
         reasons = "; ".join(f"{_FAILED[check['name']]} ({_figure(check)})" for check in failed)
         return "bad", f"Do not act on these explanations: {reasons}."
-    doubtful = [check for check in checks if not check["passed"]]
-    if doubtful:
-        reasons = "; ".join(
-            f"{_FAILED[check['name']]} ({_figure(check)})"
-            if check["passed"] is False
-            else f"it could not be checked whether {check['title'][0].lower()}{check['title'][1:]}, because "
-            f"{check['value']['reason']}"
-            for check in doubtful
+    doubts = [
+        f"{_FAILED[check['name']]} ({_figure(check)})"
+        if check["passed"] is False
+        else f"it could not be checked whether {check['title'][0].lower()}{check['title'][1:]}, because "
+        f"{check['value']['reason']}"
+        for check in checks
+        if not check["passed"]
+    ]
+    gain = next(check["value"]["value"] for check in checks if check["name"] == "deletion")
+    if gain is not None and gain < WORTH:
+        doubts.append(
+            f"the words they name hardly matter (taking them out costs {100 * gain:.1f} points of probability more "
+            f"than taking out random words; at least {100 * WORTH:g} wanted)"
         )
-        return "careful", f"Use these explanations with care: {reasons}."
-    points = 100 * next(check["value"]["value"] for check in checks if check["name"] == "deletion")
+    if doubts:
+        return "careful", f"Use these explanations with care: {'; '.join(doubts)}."
     return "good", (
         "These explanations can be used: the words they name do move the model's answers (taking them out costs "
-        f"{points:.0f} points of probability more than taking out random words), and they change with the model."
+        f"{100 * gain:.1f} points of probability more than taking out random words), and they change with the model."
     )
 
 

@@ -75,5 +75,5 @@ def _described(label: str, phrases: Phrases) -> dict[str, Any]:
             "reason": f"{several(phrases.texts, 'text')} explained for this class, {LEAST_TEXTS} needed"
         }
     if not any(sides.values()):
-        return described | {"reason": f"no word pushes the same way in {LEAST_TEXTS} texts or more"}
+        return described | {"reason": f"no word of {LEAST_TEXTS} texts or more surely pushes one way"}
     return described

@@ -6,8 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import scipy.stats
 
-from dlcycle.insight.bootstrap import Floats, measure, resampled_means, undefined
+from dlcycle.insight.bootstrap import TAILS, Floats, measure, measured, resampled_means, undefined
 
+LEAST_ROWS = 10
+"""Rows without which a mean has no interval that could decide anything."""
+FEW_ROWS = 30
+"""Rows up to which the interval of a mean is Student's."""
 _DIGITS = 6
 
 
@@ -42,7 +46,11 @@ def top_overlap(first: npt.ArrayLike, second: npt.ArrayLike, *, most: int = 3) -
 
 
 def mean_of_rows(values: npt.ArrayLike, *, seed: int, reason: str) -> dict[str, Any]:
-    """The mean of one number a row as a metric, with the bootstrap's interval; undefined for fewer than two rows.
+    """The mean of one number a row as a metric; undefined for fewer than `LEAST_ROWS` rows.
+
+    Resamples of few rows are too much alike: of gains without effect the bootstrap's interval lies above 0 in 24 % of
+    samples of two rows instead of in 2.5 %. So up to `FEW_ROWS` rows have Student's interval (1908), more rows the
+    bootstrap's.
 
     Args:
         values: (N,) numbers.
@@ -50,9 +58,14 @@ def mean_of_rows(values: npt.ArrayLike, *, seed: int, reason: str) -> dict[str, 
         reason: why there are too few rows, if so.
     """
     numbers = np.asarray(values, dtype=np.float64)
-    if len(numbers) < 2:
-        return undefined(reason, n=len(numbers))
-    return measure(float(numbers.mean()), resampled_means(numbers, seed=seed)[:, 0], n=len(numbers))
+    rows = len(numbers)
+    if rows < LEAST_ROWS:
+        return undefined(reason, n=rows)
+    mean = float(numbers.mean())
+    if rows <= FEW_ROWS:
+        half = float(scipy.stats.t.ppf(TAILS[1], rows - 1) * numbers.std(ddof=1) / np.sqrt(rows))
+        return measured(mean, mean - half, mean + half, n=rows)
+    return measure(mean, resampled_means(numbers, seed=seed)[:, 0], n=rows)
 
 
 def _without_rounding(scores: npt.ArrayLike) -> Floats:

@@ -14,7 +14,7 @@ from torch import nn
 from dlcycle.config import ExplainSection
 from dlcycle.errors import DataError
 from dlcycle.insight.attribution.attribute import Attribution, attribute
-from dlcycle.insight.attribution.checks import LIMITS, check_completeness, check_deletion, check_insertion
+from dlcycle.insight.attribution.checks import LIMITS, check_completeness, check_deletion, check_insertion, verdict
 from dlcycle.insight.attribution.curves import STEPS, follow_words
 from dlcycle.insight.attribution.faithfulness import check_faithfulness
 from dlcycle.model.artifact import TextClassifier
@@ -244,7 +244,30 @@ def test_the_interval_of_a_curve_is_that_of_the_difference(honest: dict[str, Any
 def test_a_gain_whose_interval_touches_zero_fails() -> None:
     assert check_deletion([0.0] * 30, seed=0)["passed"] is False
     assert check_deletion([0.01] * 30, seed=0)["passed"] is True
-    assert check_deletion([0.01], seed=0)["passed"] is None
+    assert check_deletion([0.01] * 9, seed=0)["passed"] is None
+
+
+@pytest.mark.parametrize("rows", [2, 9])
+def test_fewer_than_ten_texts_decide_no_check(rows: int) -> None:
+    result = checked(settings=SETTINGS.model_copy(update={"check_rows": rows}))
+    assert passed(result) == dict.fromkeys(CHECKS)
+    assert result["level"] == "careful"
+    assert "fewer than 10 test texts have enough words" in result["sentence"]
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_words_that_hardly_matter_call_for_care(honest: dict[str, Any]) -> None:
+    def judged(gain: float) -> tuple[str, str]:
+        own = check_deletion(np.full(60, gain) + np.linspace(-0.001, 0.001, 60), seed=0)
+        assert own["passed"] is True
+        return verdict([own if check["name"] == "deletion" else check for check in honest["checks"]])
+
+    level, sentence = judged(0.004)
+    assert level == "careful"
+    assert "the words they name hardly matter (taking them out costs 0.4 points of probability more" in sentence
+    assert sentence.endswith("at least 1 wanted).")
+    level, sentence = judged(0.0123)
+    assert (level, "1.2 points" in sentence) == ("good", True)
 
 
 def test_what_is_missing_is_judged_in_the_text_at_95_percent() -> None:
@@ -258,10 +281,18 @@ def test_what_is_missing_is_judged_in_the_text_at_95_percent() -> None:
 
     result = missing([k / 1000 for k in range(1, 101)], [1.0] * 100)
     assert result["value"]["value"] == pytest.approx(0.095)
-    # The interval holds the order statistics that a binomial count of 95 in 100 reaches in 95 % of samples.
-    assert result["value"]["low"] == pytest.approx(scipy.stats.binom.ppf(0.025, 100, 0.95) / 1000)
-    assert result["value"]["high"] == pytest.approx(scipy.stats.binom.ppf(0.975, 100, 0.95) / 1000)
+    # The percentile is at least the k-th text if fewer than k texts lie below it, a binomial count of 95 in 100.
+    low, high = (round(1000 * result["value"][end]) for end in ("low", "high"))
+    below = scipy.stats.binom(100, 0.95)
+    assert below.cdf(low - 1) <= 0.025 < below.cdf(low)
+    assert below.cdf(high - 1) >= 0.975 > below.cdf(high - 2)
     assert result["passed"] is False
+    assert "so few" not in result["message"]
+    # Of 71 texts even the largest is below the percentile in more than 2.5 % of samples; of 72 it no longer is.
+    few, enough = (missing([k / 1000 for k in range(1, rows + 1)], [1.0] * rows) for rows in (71, 72))
+    assert (few["value"]["high"], enough["value"]["high"]) == pytest.approx((0.071, 0.072))
+    assert "the largest of 71 texts, as so few have no upper end" in few["message"]
+    assert "so few" not in enough["message"]
     # A score of almost nothing is not divided by; without a floor this would be 100 times the score.
     assert missing([0.001] * 40, [1.0] * 39 + [1e-5])["value"]["high"] == pytest.approx(0.01)
     assert missing([0.0] * 40, [0.0] * 40)["passed"] is True

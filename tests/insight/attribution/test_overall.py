@@ -127,6 +127,25 @@ def test_a_word_that_is_not_sure_or_is_seen_in_few_texts_is_not_listed() -> None
     assert named(counted(["word"] * LEAST_TEXTS, lambda words: [1.0])["for"]) == ["word"]
 
 
+def test_noise_lists_hardly_any_phrase_and_planted_words_are_still_found() -> None:
+    drawn = np.random.default_rng(0)
+    vocabulary = [f"w{number}" for number in range(300)]
+    texts = [" ".join(drawn.choice(vocabulary, size=20, replace=False)) for _ in range(500)]
+    planted = {f"w{number}": sign * 1.5 for number, sign in zip(range(8), [1, -1] * 4, strict=True)}
+
+    def noise(words: list[str]) -> np.ndarray:
+        return drawn.normal(size=len(words))
+
+    # Of 300 words and some pairs one in twenty has an interval beside 0; after adjustment one list in twenty has any.
+    lines = [counted(texts, noise) for _ in range(10)]
+    assert sum(len(line["for"]) + len(line["against"]) for line in lines) <= 5
+    found = counted(texts, lambda words: noise(words) + [planted.get(word, 0.0) for word in words])
+    for side, sign in (("for", 1), ("against", -1)):
+        expected = {word for word, weight in planted.items() if sign * weight > 0}
+        assert expected <= {word for name in named(found[side]) for word in name.split()}
+        assert len(found[side]) <= len(expected) + 2
+
+
 def test_the_surer_of_two_words_of_equal_mean_comes_first() -> None:
     noise = iter([0.5, -0.5] * 10)
     texts = ["wavering"] * 20 + ["steady"] * 20

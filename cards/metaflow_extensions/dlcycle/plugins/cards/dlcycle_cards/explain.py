@@ -3,6 +3,7 @@
 from typing import Any
 
 from . import (
+    explain_before,
     explain_groups,
     explain_money,
     explain_origin,
@@ -63,13 +64,16 @@ SECTIONS = (
     ("slices", "Where it fails", explain_slices.where_it_fails),
     ("groups", "For whom", explain_groups.for_whom),
     ("sturdy", "How sturdy", explain_sturdy.how_sturdy),
+    ("before", "Before and after", explain_before.before_and_after),
     ("money", "In money", explain_money.in_money),
 )
-"""Anchor, title and builder of each section, in order."""
+"""Anchor, title and builder of each section, in order; a builder that returns None leaves its section out."""
 
 
 def result(run: dict[str, Any]) -> Html:
     """The page of a finished run: the answer, figures that decide, what to do, evidence, where it came from."""
+    drawn = {anchor: (title, guarded(title, build, run)) for anchor, title, build in SECTIONS}
+    shown = {anchor: title for anchor, (title, part) in drawn.items() if part is not None}
     return content(
         kicker(STAGE.name, run),
         heading(run, STAGE.subject),
@@ -77,8 +81,8 @@ def result(run: dict[str, Any]) -> Html:
         guarded("Key figures", explain_summary.key_figures, run),
         guarded("What to do next", train_summary.next_steps, run),
         guarded("Success criteria", explain_sturdy.goals, run),
-        contents({anchor: title for anchor, title, _ in SECTIONS} | {"provenance": "Where this came from"}),
-        *(guarded(title, build, run) for _, title, build in SECTIONS),
+        contents(shown | {"provenance": "Where this came from"}),
+        *(part for _, part in drawn.values()),
         guarded("Where this came from", explain_origin.origin, run),
     )
 

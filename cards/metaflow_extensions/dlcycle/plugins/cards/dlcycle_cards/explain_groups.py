@@ -1,4 +1,4 @@
-"""For whom: whether groups are treated alike, and what changed since the run compared with."""
+"""For whom: whether groups are treated alike."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,6 +26,8 @@ from .train_evidence import with_interval
 
 COLUMNS, GROUPS, LINES = 8, 30, 60
 """Columns, groups of a column, and lines of its differences and rates that are shown; the rest is counted."""
+CHANGE = "Change since before"
+"""Title of the column that a comparison with an earlier run adds."""
 NAMES = {
     "accuracy": "Accuracy",
     "demographic_parity": "Demographic parity",
@@ -39,39 +41,6 @@ def points(metric: object, *, sign: bool = False) -> Html:
         return join(measured(metric, POINTS), " ", el("span", data(reason_of(metric), 120), class_="soft"))
     inside = interval_text(metric, POINTS, sign=sign) if ends(metric) else ""
     return join(measured(metric, POINTS, sign=sign), " ", el("span", inside, class_="soft iv") if inside else None)
-
-
-def _settings(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value is None else str(value)
-
-
-def compared(found: object) -> Html | None:
-    """The run compared with, why that one, what differs in the settings, and what became of the accuracy."""
-    if not isinstance(found, Mapping) or not found:
-        return None
-    if found.get("reason") and not found.get("run"):
-        return note(join("Before and after: ", data(found["reason"], 300)))
-    differs = mapping(found.get("differs"))
-    changes: list[Child] = []
-    for name, pair in list(differs.items())[:12]:
-        then, now = pair if isinstance(pair, (list, tuple)) and len(pair) == 2 else (None, pair)
-        changes.append(el("li", el("code", data(str(name), 60)), ": ", data(_settings(then), 100), " → ",
-                          data(_settings(now), 100)))  # fmt: skip
-    accuracy = join(
-        "Accuracy then ", with_interval(found.get("accuracy"), PERCENT), ", change ",
-        points(found.get("change"), sign=True), ", both on the same test rows.",
-    )  # fmt: skip
-    why = join(" (", data(found["why"], 200), ")") if found.get("why") else None
-    return el(
-        "div",
-        el("h3", "Before and after"),
-        el("p", "Compared with ", data(found.get("run"), 80), why, ". ", accuracy),
-        el("p", "Settings that differ:", class_="soft") if changes else el("p", "No setting differs.", class_="soft"),
-        el("ul", changes, class_="plain") if changes else None,
-        unlisted(len(differs), 12, "further setting"),
-    )
 
 
 def _groups(found: Sequence[Mapping[str, Any]]) -> Html:
@@ -162,7 +131,7 @@ def _gaps(found: Sequence[Mapping[str, Any]]) -> Html:
         Column("Lowest and highest", "name"),
         Column("By chance up to, points", "number"),
         Column("p adjusted", "number"),
-        *([Column("Change since before")] if then else []),
+        *([Column(CHANGE)] if then else []),
     ]
     what = "By chance: 95 % of the differences lie below this when the groups are shuffled."
     cut = unlisted(len(order), LINES, "smaller difference")
@@ -187,7 +156,7 @@ def _explanations(found: Mapping[str, Any]) -> Html | None:
 
 
 def for_whom(run: Mapping[str, Any]) -> Html:
-    """Groups, differences between them, before and after."""
+    """Groups, and differences between them."""
     title = "For whom"
     found = run.get("fairness")
     columns, reason = records(at(found, "columns")), at(found, "reason")
@@ -212,7 +181,6 @@ def for_whom(run: Mapping[str, Any]) -> Html:
         *(_column(item) for item in columns[:COLUMNS]),
         note(f"{several(len(columns) - COLUMNS, 'further column')} not shown.") if len(columns) > COLUMNS else None,
         *skipped,
-        compared(at(found, "before")),
         anchor="groups",
         long=True,
     )

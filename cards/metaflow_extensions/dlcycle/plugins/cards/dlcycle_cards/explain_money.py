@@ -6,7 +6,7 @@ from typing import Any
 from . import explain_figures
 from .charts import domain_of, range_bar
 from .eda_reading import gap
-from .formats import PERCENT, PLAIN, Unit, currency_unit, ends, exact, finite, measured, several, show, value_of
+from .formats import PERCENT, Unit, currency_unit, ends, exact, finite, measured, several, show, value_of
 from .markup import Child, Html, data, el, join
 from .page import Column, chip, figure, note, pair, section, table
 from .train_data import at, mapping, records
@@ -14,6 +14,14 @@ from .train_evidence import with_interval
 
 SCALE = 4.0
 """Times the cost of the dearest marked policy up to which the curve is drawn."""
+CURRENCY = 8
+"""Characters of a currency that are shown."""
+
+
+def unit_of(business: object) -> Unit:
+    """The unit of amounts of money. A longer currency than the plan allows must not widen the tables."""
+    currency = at(business, "currency")
+    return currency_unit(currency[:CURRENCY] if isinstance(currency, str) else None)
 
 
 def best_policy(business: object) -> Mapping[str, Any]:
@@ -39,6 +47,17 @@ def _cost_bar(cost: object, unit: Unit, domain: tuple[float, float]) -> Html | N
     return range_bar(cost, unit, name="cost", domain=domain)
 
 
+def _threshold(policy: Mapping[str, Any], unit: Unit) -> Html | str:
+    """From where on people decide: a probability, or the cost that the model's decision is expected to have."""
+    threshold = finite(policy.get("threshold"))
+    if threshold is None:
+        return "–"
+    shown, name = float(f"{threshold:.4g}"), policy.get("name")
+    if name == "best":
+        return join(exact(shown, unit), el("span", " expected cost", class_="soft"))
+    return join(exact(shown), el("span", " probability", class_="soft") if name == "required_precision" else None)
+
+
 def _policies(found: Sequence[Mapping[str, Any]], best: Mapping[str, Any], unit: Unit) -> Html:
     # Work without the model can cost many times as much; on its scale the other intervals would be dots.
     shared = [item.get("cost") for item in found if item.get("name") != "people"] or [
@@ -50,7 +69,6 @@ def _policies(found: Sequence[Mapping[str, Any]], best: Mapping[str, Any], unit:
     for i, item in enumerate(found[:20]):
         chosen = item is best
         strong += [i] if chosen else []
-        threshold = finite(item.get("threshold"))
         rows.append(
             [
                 join(
@@ -60,7 +78,7 @@ def _policies(found: Sequence[Mapping[str, Any]], best: Mapping[str, Any], unit:
                 _cost(item.get("cost"), unit),
                 _cost_bar(item.get("cost"), unit, domain),
                 _share(item.get("automated")),
-                "–" if threshold is None else show(threshold, PLAIN),
+                _threshold(item, unit),
             ]
         )  # fmt: skip
     columns = [
@@ -68,7 +86,7 @@ def _policies(found: Sequence[Mapping[str, Any]], best: Mapping[str, Any], unit:
         Column("Cost per 1,000 rows"),
         Column("95 % interval"),
         Column("Decided by the model"),
-        Column("From probability", "number"),
+        Column("Threshold", "number"),
     ]
     return table(columns, rows, name="Ways to use the model", strong=strong)
 
@@ -107,29 +125,48 @@ def _facts(found: Mapping[str, Any], unit: Unit) -> Html:
         f"A row decided by a person costs {show(manual, unit)}." if manual is not None else None,
         f"People have time for {exact(capacity, PERCENT)} of the rows." if capacity is not None else None,
     ]
-    saving = found.get("saving")
     return join(
         el("h3", "What it rests on"),
-        el(
-            "p",
-            "The best way saves ",
-            el("b", measured(saving, unit)),
-            " per 1,000 rows against the cheaper of the model alone and people alone.",
-            join(" ", with_interval_only(saving, unit)),
-        )
-        if value_of(saving) is not None
-        else None,
+        _saving(found.get("saving"), unit),
         el("ul", [el("li", line) for line in lines if line], class_="plain"),
     )
 
 
-def with_interval_only(metric: object, unit: Unit) -> Html | None:
-    """The interval of a metric in words."""
-    between = ends(metric)
-    if between is None:
+def _saving(saving: object, unit: Unit) -> Html | None:
+    """What the best way saves or costs more, in a sentence with its interval."""
+    value, other = value_of(saving), "the cheaper of the model alone and people alone"
+    if value is None:
         return None
-    low, high = (show(end, unit, between) for end in between)
-    return join(f"95 % interval {low} to {high}.")
+    if _nothing(saving):
+        return el("p", f"The best way costs as much as {other}.")
+    shown = _turned(saving) if value < 0 else saving
+    between = ends(shown)
+    inside = f" 95 % interval {' to '.join(show(end, unit, between) for end in between)}." if between else ""
+    return el(
+        "p",
+        f"The best way {'costs' if value < 0 else 'saves'} ",
+        el("b", measured(shown, unit) + (" more" if value < 0 else "")),
+        f" per 1,000 rows {'than' if value < 0 else 'against'} {other}.",
+        inside,
+        None if _proven(saving) else " Not proven: chance alone may make such a difference.",
+    )
+
+
+def _turned(saving: object) -> dict[str, float | None]:
+    """A saving as what is paid more."""
+    low, high = (finite(end) for end in ends(saving) or (None, None))
+    turned = {"value": value_of(saving), "low": high, "high": low}
+    return {key: None if number is None else -number for key, number in turned.items()}
+
+
+def _proven(saving: object) -> bool:
+    low, high = (finite(end) for end in ends(saving) or (None, None))
+    return low is not None and high is not None and (low > 0 or high < 0)
+
+
+def _nothing(saving: object) -> bool:
+    """Whether the best way is one of those that it is compared with, or always costs the same."""
+    return value_of(saving) == 0 and all(finite(end) == 0 for end in ends(saving) or ())
 
 
 def in_money(run: Mapping[str, Any]) -> Html:
@@ -144,7 +181,7 @@ def in_money(run: Mapping[str, Any]) -> Html:
         why = note(join("Costs: ", data(reason, 400))) if reason else absent or note("Costs: no policy was priced.")
         line = el("p", "In the project file: ", el("code", data(config, 400))) if config else None
         return section(title, None, why, line, anchor="money")
-    unit = currency_unit(at(found, "currency"))
+    unit = unit_of(found)
     sentence = at(found, "sentence")
     lead = "What mistakes and the work of people cost together, for each way to share rows between model and people."
     return section(
@@ -159,6 +196,12 @@ def in_money(run: Mapping[str, Any]) -> Html:
 
 
 def saving_words(business: object) -> str:
-    """What the best policy saves, for the tile."""
-    saving, unit = at(business, "saving"), currency_unit(at(business, "currency"))
-    return f"saves {measured(saving, unit)}" if value_of(saving) is not None else ""
+    """What the best way saves or costs more, for the tile."""
+    saving, unit = at(business, "saving"), unit_of(business)
+    value = value_of(saving)
+    if value is None:
+        return ""
+    if _nothing(saving):
+        return "no saving"
+    words = f"costs {measured(_turned(saving), unit)} more" if value < 0 else f"saves {measured(saving, unit)}"
+    return words if _proven(saving) else f"{words}, not proven"

@@ -144,31 +144,43 @@ def _labels(run: Mapping[str, Any], value: Mapping[str, Any]) -> Html:
     """Labels that look wrong, and the list to work through."""
     head = el("h3", "Labels to look at again")
     found = value.get("mislabelled")
+    weak = at(found, "weak")
+    warning = note(data(weak, 400), "warn") if weak else None
     absent = gap(found, "Labels that look wrong")
     if absent:
-        return join(head, absent, _work_list(run, value))
-    rows = records(at(found, "rows"))
-    many = several(at(found, "n"), "label") + " of the test and validation parts look wrong"
+        return join(head, warning, absent, _work_list(run, value))
+    many = value_of(at(found, "n"))
+    if many == 0 or value_of(value.get("listed")) == 0:
+        judged = at(found, "judged")
+        of = f" {several(judged, 'row')} of the test and validation parts judged." if value_of(judged) else ""
+        return join(head, warning, note(f"No label looks wrong.{of}", "good"))
     share = at(found, "share")
     said = join(
-        many, join(": ", share_with_interval(share), " of its rows") if value_of(share) is not None else None, "."
+        f"{'A label looks' if many == 1 else 'Labels look'} wrong in {several(many, 'row')} of the test and validation "
+        "parts",
+        join(": ", share_with_interval(share), " of those judged") if value_of(share) is not None else None,
+        ".",
     )
     hint = (
         " Mistakes of the model and of the labels look the same from outside: correct these before the model is blamed."
     )
-    shown = rows_table(rows, "Labels that look wrong", most=20, shown=5)
-    return join(head, el("p", said, hint), shown or note("No label looks wrong.", "good"), _work_list(run, value))
+    shown = rows_table(records(at(found, "rows")), "Labels that look wrong", most=20, shown=5)
+    examples = shown or note("Examples: not recorded by this run.")
+    return join(head, el("p", said, None if weak else hint), warning, examples, _work_list(run, value))
 
 
-def _work_list(run: Mapping[str, Any], value: Mapping[str, Any]) -> Html:
-    text = run.get("work_list")
+def _work_list(run: Mapping[str, Any], value: Mapping[str, Any]) -> Html | None:
+    """A link that saves the work list; None where it has no row, only a header."""
+    text, listed = run.get("work_list"), value_of(value.get("listed"))
+    if listed == 0:
+        return None
     if not isinstance(text, str) or not text.strip():
         return note("Work list: not recorded by this run, or nothing to work through.")
-    listed = several(value.get("listed"), "row") if value_of(value.get("listed")) is not None else "the rows"
-    link = download("work_list.csv", text, f"Save the work list with {listed}")
+    rows = several(listed, "row") if listed is not None else "the rows"
+    link = download("work_list.csv", text, f"Save the work list with {rows}")
     code = el("code", "run.data.work_list")
     if link is None:
-        return note(join(f"The work list with {listed} is too large for this page; in Python it is ", code, "."))
+        return note(join(f"The work list with {rows} is too large for this page; in Python it is ", code, "."))
     return el("p", link, el("span", " · in Python ", code, class_="soft"), class_="saved")
 
 

@@ -7,13 +7,15 @@ from typing import Any
 
 from .charts import domain_of, range_bar
 from .eda_reading import gap
-from .explain_groups import compared, points
+from .explain_groups import points
 from .formats import PERCENT, SPACE, count, ends, several, value_of
 from .markup import LIMIT, Child, Html, data, el, join, safe_text
 from .page import Column, folded, note, section, table
 from .train_data import at, records
 from .train_evidence import criteria, with_interval
 
+CHANGE = "Accuracy since before"
+"""Title of the column that a comparison with an earlier run adds."""
 _PIECE = re.compile(r"\s+|\w+|[^\w\s]")
 
 
@@ -50,7 +52,7 @@ def _tests(found: Sequence[Mapping[str, Any]], clean: object, received: object) 
         Column("Accuracy, 95 % interval"),
         Column("Drop"),
         Column("Decisions changed"),
-        *([Column("Accuracy since before")] if then else []),
+        *([Column(CHANGE)] if then else []),
     ]
     caption = join("The tick marks the unchanged texts. ", data(received, 300) if received else None)
     return table(columns, rows, name="Changes of the texts", caption=caption)
@@ -114,17 +116,8 @@ def _examples(item: Mapping[str, Any]) -> Html | None:
     )
 
 
-def _before(run: Mapping[str, Any]) -> Html | None:
-    """The run compared with, unless the section on groups has it already."""
-    here, there = at(run, "robustness", "before"), at(run, "fairness", "before")
-    if here == there and records(at(run, "fairness", "columns")):
-        told = at(here, "run")
-        return note(join("Changes are those since ", data(told, 80), ", see “For whom”.")) if told else None
-    return compared(here)
-
-
 def how_sturdy(run: Mapping[str, Any]) -> Html:
-    """Accuracy on changed texts, examples, before and after, and the success criteria about it."""
+    """Accuracy on changed texts, and examples."""
     title = "How sturdy"
     found = run.get("robustness")
     absent = gap(found, "Changed texts")
@@ -145,7 +138,6 @@ def how_sturdy(run: Mapping[str, Any]) -> Html:
         lead,
         _tests(tests, clean, at(run, "robustness", "received")),
         join(el("h3", "Examples"), *examples) if examples else note("No example was kept."),
-        _before(run),
         anchor="sturdy",
         long=True,
     )

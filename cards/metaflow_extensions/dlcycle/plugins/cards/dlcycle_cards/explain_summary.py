@@ -5,7 +5,7 @@ from typing import Any
 
 from .charts import range_bar
 from .explain_groups import NAMES
-from .explain_money import best_policy, saving_words
+from .explain_money import best_policy, saving_words, unit_of
 from .explain_slices import slice_name
 from .explain_trust import trust_words
 from .formats import (
@@ -14,7 +14,6 @@ from .formats import (
     PERCENT,
     POINTS,
     Unit,
-    currency_unit,
     ends,
     interval_text,
     measured,
@@ -61,9 +60,8 @@ def _faithful(run: Mapping[str, Any]) -> Html:
         return tile("Explanations", NOT_MEASURED, data(at(found, "reason") or NOT_RECORDED, 200))
     judged = [item for item in records(at(found, "checks")) if isinstance(item.get("passed"), bool)]
     failed = [item.get("title") or item.get("name") for item in judged if not item["passed"]]
-    small = (
-        f"{len(judged) - len(failed)} of {several(len(judged), 'check')} passed" if judged else "no check was judged"
-    )
+    passed = f"{len(judged) - len(failed)} of {several(len(judged), 'check')} passed"
+    small = passed if judged else "no check could be judged"
     more = f" and {len(failed) - 1} more" if failed[1:] else None
     named = join(" · not passed: ", data(failed[0], 60), more) if failed else None
     return tile("Explanations", name, join(small, named), words=True)
@@ -105,7 +103,7 @@ def _worst_change(run: Mapping[str, Any]) -> Html:
 
 def _money(run: Mapping[str, Any]) -> Html:
     business = run.get("business")
-    best, unit = best_policy(business), currency_unit(at(business, "currency"))
+    best, unit = best_policy(business), unit_of(business)
     cost = best.get("cost")
     saved = saving_words(business)
     words = join(data(best.get("title") or best.get("name"), 80), _inside(cost, unit), f" · {saved}" if saved else None)

@@ -34,7 +34,10 @@ UNITS = {"share": PERCENT, "points": POINTS, "logits": Unit(after=SPACE + "logit
 
 
 def trust_words(faithfulness: object) -> tuple[Level, str]:
-    """Level of the explanations' faithfulness, and its name."""
+    """Level of the explanations' faithfulness, and its name; where no check could be judged it is none."""
+    checks = records(at(faithfulness, "checks"))
+    if checks and not any(isinstance(check.get("passed"), bool) for check in checks):
+        return "careful", "Not judged"
     return LEVELS.get(str(at(faithfulness, "level")), ("info", "Not judged"))
 
 

@@ -4,6 +4,7 @@ A card file lists these parts in order and has no HTML or CSS of its own. String
 """
 
 import base64
+import codecs
 import hashlib
 import logging
 import os
@@ -239,7 +240,8 @@ def download(name: str, text: str, words: Child) -> Html | None:
         text: the table as CSV.
         words: what the link says; the size is added.
     """
-    table_ = text.encode("utf-8", "replace")
+    # Without the mark Excel takes UTF-8 for another encoding and garbles every script but the Latin one.
+    table_ = codecs.BOM_UTF8 + text.encode("utf-8", "replace")
     if len(table_) > LARGEST_DOWNLOAD:
         return None
     address = "data:text/csv;charset=utf-8;base64," + base64.b64encode(table_).decode()
