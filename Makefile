@@ -6,14 +6,14 @@ READY := .venv/.ready
 # Metaflow asks who runs a flow, and takes root for no answer.
 export METAFLOW_USER ?= $(patsubst root,developer,$(shell id -un))
 
-.PHONY: setup demo test lint
+.PHONY: setup demo test test-kubernetes lint
 
 setup: $(READY)
 
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,kubernetes]'
 	touch $@
 
 demo: $(READY)
@@ -26,4 +26,10 @@ lint: $(READY)
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore=tests/kubernetes
+
+# Runs pods on the cluster that KUBECONFIG and Metaflow's configuration name; TEST_CLUSTER may be a command that takes
+# another as its arguments and gives it a cluster.
+TEST_CLUSTER ?=
+test-kubernetes: $(READY)
+	$(TEST_CLUSTER) $(abspath $(BIN))/python -m pytest tests/kubernetes

@@ -3,16 +3,39 @@
 `dlcycle.project_file` turns the text of a file into these objects and names what is wrong with it.
 """
 
+import re
 from datetime import date
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Architecture = Literal["bag", "cnn", "gru", "lstm", "transformer"]
 Perturbation = Literal["typos", "case", "white_space", "dropped_words"]
 AttributionMethod = Literal["integrated_gradients", "gradient_x_input", "occlusion", "shapley"]
+
+
+def _check_cron(expression: str) -> str:
+    """Refuse what is not a cron expression of five fields that both Argo Workflows and Airflow read."""
+    # The schedulers disagree on 7 for Sunday, L, W, #, ?, 5/10 and fields for seconds or years.
+    limits = {"minute": (0, 59), "hour": (0, 23), "day": (1, 31), "month": (1, 12), "weekday": (0, 6)}
+    fields = expression.split()
+    if len(fields) == 5 and all(map(_in_limits, fields, limits.values())):
+        return expression
+    wanted = ", ".join(f"{name} {low}-{high}" for name, (low, high) in limits.items())
+    raise ValueError(f"expected a cron expression of five fields ({wanted}), such as 0 3 * * 1, got {expression!r}")
+
+
+def _in_limits(field: str, limits: tuple[int, int]) -> bool:
+    parts = [re.fullmatch(r"(\d{1,2})|(?:\*|(\d{1,2})-(\d{1,2}))(?:/[1-9]\d?)?", part) for part in field.split(",")]
+    low, high = limits
+    ascending = [[low, *(int(number) for number in part.groups() if number), high] for part in parts if part]
+    return all(parts) and all(numbers == sorted(numbers) for numbers in ascending)
+
+
+FlowName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+Cron = Annotated[str, AfterValidator(_check_cron)]
 
 
 class Section(BaseModel):
@@ -272,9 +295,18 @@ class TrainSection(Section):
     gpu: int = Field(0, ge=0)
     memory: int = Field(4096, ge=256)
     """MB for a training task."""
+    shared_memory: int | None = Field(None, ge=1)
+    """MB of shared memory for a training task in a container, which has 64 otherwise; NCCL wants more."""
     retries: int = Field(1, ge=0, le=10)
     time_limit: int = Field(360, ge=1)
     """Minutes that a training task may take."""
+    checkpoints: bool = True
+    """Save the state of a training as it goes, so that one that is cut off goes on where it was, to the same result."""
+    checkpoint_seconds: float = Field(60.0, ge=0)
+    """Shortest time between two checkpoints. Ends of epochs are saved too; all writing together takes 2 % of the time
+    at most."""
+    checkpoint_steps: int | None = Field(None, ge=1)
+    """Save after every so many steps and each epoch instead, whatever it costs."""
     price_per_hour: float | None = Field(None, ge=0)
     """What the machine of a task costs an hour, in `plan.costs.currency` (EUR without it)."""
 
@@ -377,6 +409,21 @@ class SchemaSection(Section):
     columns: dict[str, ColumnSchema] = {}
 
 
+class DeploySection(Section):
+    """When the flows run by themselves, once they are deployed on Argo Workflows or Airflow."""
+
+    schedule: dict[FlowName, Cron] = {}
+    """`schedule.<flow>`: when that flow runs, as a cron expression of five fields, in UTC."""
+    chain: Annotated[tuple[FlowName, ...], Field(strict=False)] = ()
+    """Flows of which each starts when the one before it has finished, on Argo Workflows with Argo Events."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.chain) == 1 or len(set(self.chain)) < len(self.chain):
+            raise ValueError(f"chain needs two or more different flows, got {', '.join(self.chain)}")
+        return self
+
+
 class GatesSection(Section):
     """What a missed criterion does."""
 
@@ -396,6 +443,7 @@ class Project(Section):
     eda: EdaSection = Field(default={}, validate_default=True)
     explain: ExplainSection = Field(default={}, validate_default=True)
     gates: GatesSection = Field(default={}, validate_default=True)
+    deploy: DeploySection = Field(default={}, validate_default=True)
     data_schema: SchemaSection | None = Field(default=None, alias="schema")
     """Later data are compared with it. In the file the key is `schema`: a table, or the path of a file that has it."""
     given: Names = ()

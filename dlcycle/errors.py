@@ -25,6 +25,10 @@ class TrainingError(DlcycleError):
     """Training cannot go on, for example because the loss is no longer a number."""
 
 
+class InterruptionError(TrainingError):
+    """Training was stopped from outside, as when its machine is taken away; the next attempt goes on where it was."""
+
+
 class ModelFileError(DlcycleError):
     """A saved model is damaged, incomplete or was written by something else."""
 

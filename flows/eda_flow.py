@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaflow import Parameter, card, config_expr, resources, retry, step, timeout
 
-from dlcycle.flowkit import lineage, live, output, summary
+from dlcycle.flowkit import inputs, lineage, live, output, summary
 from dlcycle.flowkit.base import BaseFlow
 
 if TYPE_CHECKING:
@@ -31,10 +31,18 @@ class EdaFlow(BaseFlow):
     Hooks to override in a subclass: settings, read_source, survey_rows, version_rows, probe, gather.
     """
 
-    data = Parameter("data", help="Where the rows come from: sample, a path, https:// or s3://. Replaces data.source.")
-    shards = Parameter("shards", type=int, help="Tasks that the rows are divided among. Replaces eda.shards.")
-    write_schema = Parameter(
-        "write-schema", help="File, on the machine of the last step, that gets the schema as TOML."
+    data = inputs.InputFile(
+        "data",
+        replaces="data.source",
+        help="Where the rows come from: sample, a path, https:// or s3://. Default: data.source.",
+    )
+    shards = Parameter(
+        "shards", type=int, default=config_expr("project.eda.shards"), help="Tasks that the rows are divided among."
+    )
+    write_schema = inputs.OutputFile(
+        "write-schema",
+        printed="from dlcycle.data.schema import schema_to_toml; print(schema_to_toml(data.schema))",
+        help="File, on the machine of the last step, that gets the schema as TOML.",
     )
 
     @step
@@ -47,8 +55,9 @@ class EdaFlow(BaseFlow):
         if self.write_schema:
             output.check_output(self.write_schema, option="--write-schema")
         settings = self.settings()
-        table, self.source = self.read_source(settings)
-        self.quarantined, self.code_state = table_to_bytes(table.quarantined), lineage.code_state()
+        table, source = self.read_source(settings)
+        self.source = inputs.as_given(source, self.launch)
+        self.quarantined, self.code_state = table_to_bytes(table.quarantined), lineage.code_state(self.launch)
         self.columns = table.names
         self.shard_names = []
         for number, shard in enumerate(shard_table(table, shards=settings.eda.shards)):
@@ -125,17 +134,16 @@ class EdaFlow(BaseFlow):
         from dlcycle.project_file import validate_project
 
         raw = self.project.to_dict()
-        if self.data is not None:
+        if self.data:
             raw["data"]["source"] = self.data
-        if self.shards is not None:
-            raw["eda"]["shards"] = self.shards
+        raw["eda"]["shards"] = self.shards
         return split_as_recommended(validate_project(raw))
 
     def read_source(self, settings: "Project") -> "tuple[RawTable, dict[str, Any]]":
         """Read what can be read of the source; return the rows and where they come from."""
         from dlcycle.data.dataset import read_rows
 
-        return read_rows(settings, lenient=True)
+        return read_rows(settings, uri=inputs.stored_at(settings.data.source, self.launch), lenient=True)
 
     def survey_rows(self, shard: bytes, settings: "Project") -> dict[str, Any]:
         """Look at every row of a shard; return what `merge_surveys` merges."""

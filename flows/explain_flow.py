@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from metaflow import Parameter, card, config_expr, resources, retry, step, timeout
 
-from dlcycle.flowkit import explain, lineage, live, output, summary
+from dlcycle.flowkit import explain, inputs, lineage, live, output, summary, triggers
 from dlcycle.flowkit.base import BaseFlow
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ class ExplainFlow(BaseFlow):
 
     In:  the project file (Config `project`), --train-run, --rows, --before, --write-work-list.
     Out: local_attributions, global_attributions, faithfulness, slices, fairness, robustness, business, gates, answer,
-         lineage (dicts); todo, findings (lists of dicts); work_list (CSV text); train_run (text). All are plain data,
-         which the Client reads without dlcycle.
+         explained, compared, lineage (dicts); todo, findings (lists of dicts); work_list (CSV text). All are plain
+         data, which the Client reads without dlcycle.
 
     The test part is only looked at: thresholds and clusters of mistakes are chosen on the validation part.
 
@@ -38,11 +38,16 @@ class ExplainFlow(BaseFlow):
     stress_model.
     """
 
-    train_run = Parameter("train-run", help="Run whose model is explained, as TrainFlow/ID. Default: the latest one.")
-    given_rows = Parameter("rows", help="Rows of yours to explain too: a path, https:// or s3://.")
+    train_run = Parameter(
+        "train-run",
+        help="Run whose model is explained, as TrainFlow/ID. Default: the run that triggered this one, or the latest.",
+    )
+    given_rows = inputs.InputFile("rows", help="Rows of yours to explain too: a path, https:// or s3://.")
     before = Parameter("before", help="Run to compare with, as TrainFlow/ID: what did weighting or augmenting change?")
-    write_work_list = Parameter(
-        "write-work-list", help="File, on the machine of the last step, that gets the rows that look mislabelled."
+    write_work_list = inputs.OutputFile(
+        "write-work-list",
+        printed="print(data.work_list)",
+        help="File, on the machine of the last step, that gets the rows that look mislabelled.",
     )
 
     @step
@@ -54,12 +59,15 @@ class ExplainFlow(BaseFlow):
         if self.write_work_list:
             output.check_output(self.write_work_list, option="--write-work-list")
         settings = self.settings()
-        trained = explain.choose_trained(self.train_run, settings=settings, flow=self.trained_by())
+        triggered_by = triggers.triggering_run(artifacts=explain.ARTIFACTS)
+        trained = explain.choose_trained(
+            self.train_run, triggered_by=triggered_by, settings=settings, flow=self.trained_by()
+        )
         before = explain.choose_before(self.before, trained=trained, flow=self.trained_by())
         print(f"Explaining the model of {trained.pathspec}: {trained.why}.")
         self.explained = explain.describe_trained(trained)
         self.model, self.rows, self.metrics = trained.data.model, trained.data.rows, trained.data.metrics
-        self.data_fingerprint, self.code_state = trained.data.data_fingerprint, lineage.code_state()
+        self.data_fingerprint, self.code_state = trained.data.data_fingerprint, lineage.code_state(self.launch)
         self.model_before = before.data.model if before else None
         self.compared = explain.describe_before(before, trained=trained) if before else None
         given, self.findings = self.read_given(settings)
@@ -111,9 +119,10 @@ class ExplainFlow(BaseFlow):
         self.gates = judge_criteria(
             settings.plan.criteria, metrics=robustness_metrics(self.robustness), comparison=None, stage="explain"
         )
-        found = {name: getattr(self, name) for name in ("faithfulness", "slices", "fairness", "robustness", "business")}
-        self.answer = answer(accuracy=self.metrics["accuracy"], gates=self.gates, **found)
-        self.todo = next_actions(gates=self.gates, settings=settings, **found)
+        names = ("metrics", "gates", "faithfulness", "slices", "fairness", "robustness", "business")
+        found = {name: getattr(self, name) for name in names}
+        self.answer = answer(training_gates=self.explained["gates"], **found)
+        self.todo = next_actions(settings=settings, trained=self.explained["settings"]["train"], **found)
         self.lineage = self.describe_lineage(settings)
         self.next(self.end)
 
@@ -122,21 +131,26 @@ class ExplainFlow(BaseFlow):
         """Say what came out; fail the run if a success criterion was missed and the project asks for that."""
         lineage.tag_run(data=self.data_fingerprint, explains=self.explained["run"])
         if self.write_work_list:
-            print(output.write_output(self.write_work_list, self.work_list, option="--write-work-list"))
+            said = output.write_output(
+                self.write_work_list, self.work_list, option="--write-work-list", encoding="utf-8-sig"
+            )
+            print(said)
         print(summary.describe_explanation(self))
         summary.enforce_gates(self.gates, fail_run=self.settings().gates.fail_run, card_step="judge")
 
     # Hooks
 
     def trained_by(self) -> str:
-        """Name of the flow whose latest run is explained when --train-run names none."""
+        """Name of the flow whose latest run is explained when --train-run names none and none triggered this one."""
         return "TrainFlow"
 
     def read_given(self, settings: "Project") -> "tuple[pd.DataFrame | None, list[dict[str, Any]]]":
         """Read the rows of --rows; return them with the columns row, line, text and label, and what was noticed."""
         from dlcycle.data.given import read_given
 
-        return read_given(self.given_rows, settings=settings.data) if self.given_rows else (None, [])
+        if not self.given_rows:
+            return None, []
+        return read_given(inputs.stored_at(self.given_rows, self.launch), settings=settings.data)
 
     def build_model(self, spec: "NetworkSpec") -> "nn.Module":
         """Build the untrained network, for projects with their own; the same as in the flow that trained it."""
@@ -190,6 +204,7 @@ class ExplainFlow(BaseFlow):
             "train_run": self.explained,
             "compared": self.compared,
             "data_fingerprint": self.data_fingerprint,
+            "rows": inputs.describe(self.given_rows, self.launch),
             "git": self.code_state,
             "machine": lineage.machine(),
         }

@@ -8,9 +8,9 @@ python flows/train_flow.py card view evaluate
 import time
 from typing import TYPE_CHECKING, Any
 
-from metaflow import Parameter, card, config_expr, current, environment, resources, retry, step, timeout
+from metaflow import Parameter, card, checkpoint, config_expr, current, environment, resources, retry, step, timeout
 
-from dlcycle.flowkit import eda, lineage, live, summary
+from dlcycle.flowkit import checkpoints, eda, inputs, lineage, live, summary, triggers
 from dlcycle.flowkit.base import BaseFlow
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dlcycle.insight.assess import Assessment
     from dlcycle.model.text import NetworkSpec
     from dlcycle.train.candidate import Candidate
+    from dlcycle.train.checkpoint import CheckpointStore
 
 
 class TrainFlow(BaseFlow):
@@ -34,13 +35,22 @@ class TrainFlow(BaseFlow):
          `dlcycle.model.load_model` takes.
 
     Hooks to override in a subclass: settings, build_dataset, fit_baseline_model, build_model, train_candidate,
-    assess_model.
+    checkpoint_store, assess_model.
     """
 
-    data = Parameter("data", help="Where the rows come from: sample, a path, https:// or s3://. Replaces data.source.")
-    epochs = Parameter("epochs", type=int, help="Most epochs to train. Replaces train.epochs.")
-    seed = Parameter("seed", type=int, help="The only training seed. Replaces train.seeds.")
-    eda_run = Parameter("eda-run", help="Run of EdaFlow, as EdaFlow/ID: train on its dataset version as it recommends.")
+    data = inputs.InputFile(
+        "data",
+        replaces="data.source",
+        unless="eda-run",
+        help="Where the rows come from: sample, a path, https:// or s3://. Default: data.source.",
+    )
+    epochs = Parameter("epochs", type=int, default=config_expr("project.train.epochs"), help="Most epochs to train.")
+    seed = Parameter("seed", type=int, default=-1, help="The only training seed; -1 takes those of train.seeds.")
+    eda_run = Parameter(
+        "eda-run",
+        help="Run of EdaFlow, as EdaFlow/ID: train on its dataset version as it recommends. Default: the run of "
+        "EdaFlow that triggered this one, if one did.",
+    )
 
     @step
     def start(self):
@@ -49,14 +59,16 @@ class TrainFlow(BaseFlow):
         from dlcycle.plan.criteria import check_plan
 
         self.started = time.time()
-        self.recommended = eda.read_recommended(self.eda_run) if self.eda_run else {}
+        self.looked_at = self.eda_run or triggers.triggering_run(artifacts=eda.ARTIFACTS)
+        self.recommended = eda.read_recommended(self.looked_at) if self.looked_at else {}
         settings = self.settings()
         dataset = self.build_dataset(settings)
         check_plan(settings.plan, dataset.cleaning["labels"])
         self.rows, self.removed = table_to_bytes(dataset.frame), removed_summary(dataset.removed)
         self.labels = sorted(set(dataset.frame["label"]))
-        self.source, self.cleaning, self.split = dataset.source, dataset.cleaning, dataset.split
-        self.data_fingerprint, self.code_state = dataset.fingerprint, lineage.code_state()
+        self.source = inputs.as_given(dataset.source, self.launch)
+        self.cleaning, self.split = dataset.cleaning, dataset.split
+        self.data_fingerprint, self.code_state = dataset.fingerprint, lineage.code_state(self.launch)
         self.experiment_id = lineage.identify_experiment(settings, dataset)
         lineage.tag_run(experiment=self.experiment_id, data=self.data_fingerprint)
         self.next(self.fit_baseline)
@@ -74,9 +86,12 @@ class TrainFlow(BaseFlow):
         cpu=config_expr("project.train.cpu"),
         gpu=config_expr("project.train.gpu"),
         memory=config_expr("project.train.memory"),
+        shared_memory=config_expr("project.train.shared_memory"),
     )
     @timeout(minutes=config_expr("project.train.time_limit"))
     @retry(times=config_expr("project.train.retries"), minutes_between_retries=0)
+    # It knows no `resume`, so what is loaded is chosen by dlcycle.flowkit.checkpoints.
+    @checkpoint(load_policy="none", show_card=False)
     # Threads that spin while they wait make training many times slower as soon as another task wants their core.
     @environment(vars={"OMP_WAIT_POLICY": "PASSIVE"})
     @step
@@ -95,6 +110,7 @@ class TrainFlow(BaseFlow):
         metric = self.project["plan"]["metric"]
         best = max(inputs, key=lambda task: task.candidate_report["validation"][metric])
         self.candidates = [task.candidate_report | {"selected": task.index == best.index} for task in inputs]
+        checkpoints.remove_checkpoints(inputs)
         self.model, self.history = best.model, best.history
         self.validation_logits, self.candidate_report = best.validation_logits, best.candidate_report
         self.merge_artifacts(inputs)
@@ -129,11 +145,10 @@ class TrainFlow(BaseFlow):
         from dlcycle.project_file import validate_project
 
         raw = self.project.to_dict()
-        if self.data is not None:
+        if self.data:
             raw["data"]["source"] = self.data
-        if self.epochs is not None:
-            raw["train"]["epochs"] = self.epochs
-        if self.seed is not None:
+        raw["train"]["epochs"] = self.epochs
+        if self.seed != -1:
             raw["train"]["seeds"] = [self.seed]
         settings, self.followed = apply_recommended(validate_project(raw), self.recommended)
         return settings
@@ -142,11 +157,14 @@ class TrainFlow(BaseFlow):
         """Read, validate, clean and split the rows, or take those that EdaFlow looked at."""
         from dlcycle.data.dataset import build_dataset
 
-        if not self.eda_run:
-            return build_dataset(settings)
-        dataset = eda.read_version(self.eda_run, settings)
-        if self.data is not None:
-            eda.refuse_other_data(build_dataset(settings).fingerprint, dataset, pathspec=self.eda_run, uri=self.data)
+        uri = inputs.stored_at(settings.data.source, self.launch)
+        if not self.looked_at:
+            return build_dataset(settings, uri=uri)
+        print(f"Training on the dataset version of {self.looked_at}.")
+        dataset = eda.read_version(self.looked_at, settings)
+        if self.data:
+            given = build_dataset(settings, uri=uri)
+            eda.refuse_other_data(given.fingerprint, dataset, pathspec=self.looked_at, uri=self.data)
         return dataset
 
     def fit_baseline_model(self, rows: "pd.DataFrame") -> dict[str, Any]:
@@ -174,7 +192,15 @@ class TrainFlow(BaseFlow):
             build_model=self.build_model,
             on_progress=live.follow_training(settings, candidate=candidate_name(spec), seed=seed, say=print),
             keep=self.keep_last_finite,
+            checkpoints=self.checkpoint_store(spec, seed),
         )
+
+    def checkpoint_store(self, spec: "ModelSpec", seed: int) -> "CheckpointStore | None":
+        """Return where a training that is cut off is kept, for the next attempt and for `resume`; None for nowhere."""
+        from dlcycle.train.candidate import candidate_name
+
+        identity = {"data": self.data_fingerprint, "candidate": spec.model_dump_json()}
+        return checkpoints.task_store(candidate=candidate_name(spec), seed=seed, identity=identity, say=print)
 
     def keep_last_finite(self, weights: bytes) -> str:
         """Keep the safetensors of a training that fails where every machine can read them; say where."""
@@ -208,7 +234,7 @@ class TrainFlow(BaseFlow):
             "cleaning": self.cleaning,
             "data_fingerprint": self.data_fingerprint,
             "experiment_id": self.experiment_id,
-            "eda_run": self.eda_run,
+            "eda_run": self.looked_at,
             "recommended": self.followed,
             "git": self.code_state,
             "machine": self.candidate_report["machine"],

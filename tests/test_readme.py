@@ -79,8 +79,8 @@ def test_the_commands_work_in_their_order(tmp_path: pathlib.Path) -> None:
         if "run-id" in done.output:
             name = flow.removeprefix("flows/").removesuffix("_flow.py").title()
             latest[flow] = f"{name}Flow/{done.run_id}"
-    assert len(commands()) == 14
-    assert (tmp_path / "work_list.csv").read_text().startswith("row,line,label,")
+    assert len(commands()) == 16
+    assert (tmp_path / "work_list.csv").read_text(encoding="utf-8-sig").startswith("row,line,label,")
     # The schema goes back into the project file as the README says, and speaks up at what it does not know.
     line = next(text for text in re.findall(r"`(.*?)`", section("Look at your data")) if text.startswith("schema ="))
     (tmp_path / "tickets.toml").write_text(f"{line}\n{project}")
@@ -164,3 +164,12 @@ def test_the_keys_that_are_named_exist() -> None:
 def test_make_targets_that_are_named_exist() -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     assert set(re.findall(r"\bmake (\w+)", README)) <= targets
+
+
+def test_pictures_exist_and_nothing_is_left_to_fill_in() -> None:
+    pictures = re.findall(r"!\[.*?\]\((.*?)\)", README)
+    assert len(pictures) >= 3
+    assert all((ROOT / picture).is_file() for picture in pictures)
+    assert not re.findall(
+        r"\b(?!METAFLOW_|RUN_|PATH_)[A-Z]+_[A-Z_]+\b", re.sub(r"`.*?`|```.*?```", "", README, flags=re.DOTALL)
+    )

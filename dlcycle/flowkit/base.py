@@ -2,21 +2,26 @@
 
 from typing import TYPE_CHECKING, Any
 
-from metaflow import Config, FlowMutator, FlowSpec, config_expr
+from metaflow import Config, FlowMutator, FlowSpec, JSONType, Parameter, config_expr
 from metaflow import project as metaflow_project  # type: ignore[attr-defined]
 from metaflow.exception import MetaflowException
 from metaflow.user_decorators.mutable_flow import MutableFlow
 
 from dlcycle.flowkit.failures import explain_failures
+from dlcycle.flowkit.inputs import check_files
 from dlcycle.flowkit.packaging import ship_dlcycle
+from dlcycle.flowkit.triggers import run_by_itself
 
 if TYPE_CHECKING:
     from dlcycle.config import Project
 
 
-SAMPLE_PROJECT = {
-    "data": {"merge_label_variants": True, "licence": "none needed: invented", "origin": "the generator of dlcycle"}
-}
+SAMPLE_PROJECT = """
+[data]
+merge_label_variants = true
+licence = "none needed: invented"
+origin = "the generator of dlcycle"
+"""
 """The project when no file is given: the bundled sample, whose misspelt labels are merged."""
 
 
@@ -51,6 +56,8 @@ class explain_every_step(FlowMutator):  # noqa: N801 - used as a decorator
 
 
 @explain_every_step
+@run_by_itself
+@check_files
 @ship_dlcycle
 @metaflow_project(name=config_expr("project.project.name"))
 class BaseFlow(FlowSpec):
@@ -61,6 +68,15 @@ class BaseFlow(FlowSpec):
     """
 
     project = Config("project", default_value=SAMPLE_PROJECT, parser=read_project)
+    upload = Parameter(
+        "upload",
+        type=bool,
+        is_flag=True,  # type: ignore[arg-type]
+        default=False,
+        help="Put files of this machine that the run reads into the datastore, for tasks on other machines.",
+    )
+    # `check_files` writes it when a run is started: a parameter is all that reaches every task from there.
+    launch = Parameter("launch", type=JSONType, default="{}", hidden=True)  # type: ignore[arg-type]
 
     def settings(self) -> "Project":
         """Return the typed project: the project file with what the command line overrides."""

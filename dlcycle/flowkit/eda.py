@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from dlcycle.config import Project
     from dlcycle.data.dataset import Dataset
 
+ARTIFACTS = ("quality", "recommended")
+"""What tells a run of EdaFlow from others."""
 _SECTIONS: tuple[Literal["data", "split"], ...] = ("data", "split")
 
 
@@ -92,5 +94,4 @@ def refuse_other_data(fingerprint: str, dataset: "Dataset", *, pathspec: str, ur
 
 
 def _finished_run(pathspec: str) -> Any:
-    artifacts = ("quality", "recommended")
-    return finished_run(pathspec, option="--eda-run", flow="EdaFlow", script="eda_flow.py", artifacts=artifacts)
+    return finished_run(pathspec, option="--eda-run", flow="EdaFlow", script="eda_flow.py", artifacts=ARTIFACTS)

@@ -1,6 +1,7 @@
 """What a user sees when a step fails: the message and the command that resumes, not a traceback."""
 
 import os
+import shlex
 import shutil
 import sys
 from typing import Any
@@ -8,8 +9,11 @@ from typing import Any
 from metaflow import Task, UserStepDecorator, current
 from metaflow.exception import MetaflowException, MetaflowNotFound
 
-from dlcycle.errors import DlcycleError
+from dlcycle.errors import DlcycleError, InterruptionError, SourceError
 from dlcycle.flowkit import live
+
+_launch: dict[str, Any] = {}
+"""What the machine that started the run noted."""
 
 
 class StepFailure(MetaflowException):
@@ -18,15 +22,23 @@ class StepFailure(MetaflowException):
     headline = "The run stopped"
 
 
+class StepInterruption(MetaflowException):
+    """A step that was stopped from outside: nothing is wrong with it, and an attempt that follows goes on with it."""
+
+    headline = "The run was interrupted"
+
+
 class explain_failures(UserStepDecorator):  # noqa: N801 - used as a decorator
     """Turn errors that a user can act on into messages, show them on the step's card, and do not repeat them.
 
     Metaflow's @retry cannot tell a machine that went away from a misspelt column. An attempt that follows one which
-    ended in a DlcycleError fails at once with the same message: nothing that the user could mend has changed.
+    ended in a DlcycleError fails at once with the same message: nothing that the user could mend has changed. One that
+    follows an interruption works.
     """
 
     def pre_step(self, step_name: str, flow: Any, inputs: Any = None) -> None:
         """Repeat the message of the attempt before, if it was one that only the user can mend."""
+        _launch.update(flow.launch)
         if current.retry_count and (message := _last_message()):
             raise StepFailure(message)
 
@@ -37,9 +49,24 @@ class explain_failures(UserStepDecorator):  # noqa: N801 - used as a decorator
         resume, logs = resume_command(), f"{flow_command()} logs {current.run_id}/{current.step_name}"
         live.show_failure(exception, resume=resume, logs=logs)
         if isinstance(exception, DlcycleError):
+            exception = _as_the_user_named_it(exception)
             hints = f"To go on from this step with the same settings: {resume}\nThe log of this step: {logs}"
-            exception = StepFailure(f"{exception}\n{hints}")
+            kind = StepInterruption if isinstance(exception, InterruptionError) else StepFailure
+            exception = kind(f"{exception}\n{hints}")
         return exception, None
+
+
+def _as_the_user_named_it(exception: DlcycleError) -> DlcycleError:
+    """Name uploaded files by their paths, and say of a missing one that it may be on another machine."""
+    message = str(exception)
+    for file in _launch.get("uploaded", []):
+        message = message.replace(file["stored"], file["uri"])
+    if isinstance(exception, SourceError) and "no such file" in message and on_other_machine():
+        message += (
+            ". This step ran on a machine that sees no file of yours: start a new run with --upload, which puts the "
+            "file into the datastore, or name an s3:// object or https://"
+        )
+    return type(exception)(message)
 
 
 def _last_message() -> str | None:
@@ -53,6 +80,8 @@ def _last_message() -> str | None:
 
 def flow_command() -> str:
     """The command that started this flow, up to its subcommand, such as `python flows/train_flow.py`."""
+    if on_other_machine() and "command" in _launch:
+        return str(_launch["command"])
     # The link that a virtual environment calls python is not resolved: its target knows no packages.
     nearby = os.path.relpath(sys.executable)
     python = nearby if len(nearby) < len(sys.executable) else sys.executable
@@ -65,4 +94,14 @@ def flow_command() -> str:
 
 def resume_command() -> str:
     """The command that repeats the failed steps of this run and all that follow."""
-    return f"{flow_command()} resume --origin-run-id {current.run_id}"
+    return f"{flow_command()} resume{resume_options()} --origin-run-id {current.run_id}"
+
+
+def resume_options() -> str:
+    """What `resume` needs to send the steps where this run sent them, with a blank before it."""
+    return "".join(f" --with {shlex.quote(decorator)}" for decorator in _launch.get("with", []))
+
+
+def on_other_machine() -> bool:
+    """Whether this task runs apart from the machine that started the run, from its code package."""
+    return "METAFLOW_EXTRACTED_ROOT" in os.environ

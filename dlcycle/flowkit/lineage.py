@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,11 +47,15 @@ def identify_experiment(settings: "Project", dataset: "Dataset") -> str:
     )
 
 
-def code_state() -> dict[str, Any]:
-    """The git commit of the flow's file, or why there is none."""
+def code_state(launch: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The git commit of the flow's file, or why there is none.
+
+    Args:
+        launch: what the machine that started the run noted: a task elsewhere has a copy of the code without its git.
+    """
     from dlcycle.train.lineage import git_state
 
-    return git_state(Path(sys.argv[0]).resolve().parent)
+    return (launch or {}).get("git") or git_state(Path(sys.argv[0]).resolve().parent)
 
 
 def machine() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from metaflow import current
 
 from dlcycle.errors import GateError
-from dlcycle.flowkit.failures import flow_command
+from dlcycle.flowkit.failures import flow_command, resume_options
 
 _TITLES = {"accuracy": "accuracy", "macro_f1": "macro F1"}
 
@@ -38,7 +38,7 @@ def _lines(
         yield gates["sentence"]
     yield ""
     yield f"The card:              {flow_command()} card view {current.run_id}/evaluate"
-    yield f"Resume a step of it:   {flow_command()} resume evaluate --origin-run-id {current.run_id}"
+    yield f"Resume a step of it:   {flow_command()} resume evaluate{resume_options()} --origin-run-id {current.run_id}"
 
 
 def _interval(metric: Mapping[str, Any]) -> str:
@@ -76,7 +76,7 @@ def describe_data(flow: Any) -> str:
     if decisions:
         lines += ["", f"Decisions to take, the first {min(3, len(decisions))} of {len(decisions)}:"]
         lines += [f"  {finding['title']}: {finding['decision']}" for finding in decisions[:3]]
-    config = "" if flow.project["project"]["name"] == "sample" else " --config project FILE"
+    config = _config(flow)
     lines += ["", f"The card:            {flow_command()} card view {current.run_id}/judge"]
     if flow.data_fingerprint:
         train = flow_command().replace("eda_flow", "train_flow")
@@ -96,6 +96,11 @@ def describe_explanation(flow: Any) -> str:
         lines += ["", "What to do first:", *(f"  {item['title']} {item['action']}".rstrip() for item in wanted)]
     lines += ["", f"The card:            {flow_command()} card view {current.run_id}/judge"]
     if flow.slices["listed"] and not flow.write_work_list:
-        option = "--write-work-list work_list.csv"
-        lines.append(f"Rows to look at:     {flow_command()} ... run --train-run {flow.explained['run']} {option}")
+        options = f"--train-run {flow.explained['run']} --write-work-list work_list.csv"
+        lines.append(f"Rows to look at:     {flow_command()}{_config(flow)} run {options}")
     return "\n".join(lines)
+
+
+def _config(flow: Any) -> str:
+    """The option that names the project file; its path is not known here."""
+    return "" if flow.project["project"]["name"] == "sample" else " --config project FILE"

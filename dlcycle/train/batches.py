@@ -1,5 +1,6 @@
 """Encoded rows to batches of similar length, in an order that only the seed and the epoch decide."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -62,6 +63,13 @@ class TextRows(Dataset[Batch]):
 
     def __len__(self) -> int:
         return len(self.tokens)
+
+    def digest(self) -> str:
+        """Sha256 of all that a training on these rows reads."""
+        digest = hashlib.sha256(np.array([len(tokens) for tokens in self.tokens]).tobytes())
+        for values in (*self.tokens, self.labels, *([] if self.weights is None else [self.weights])):
+            digest.update(np.ascontiguousarray(values).tobytes())
+        return f"{digest.hexdigest()} {self.versions} {self.weights is None}"
 
     def __getitem__(self, rows: Sequence[int]) -> Batch:
         inputs = pad_rows([self.tokens[row] for row in rows])
@@ -140,10 +148,15 @@ class BucketBatchSampler(Sampler[list[int]]):
         self.seed = seed
         self.bucket = bucket
         self.rows, self.versions, self.changed_share = len(self.lengths) // versions, versions, changed_share
-        self.set_epoch(0)
+        self.epoch = self.skip = 0
 
-    def set_epoch(self, epoch: int, *, skip: int = 0) -> None:
-        """Choose the epoch (from 0) whose batches come next, without its first `skip` batches; Lightning calls it."""
+    def set_epoch(self, epoch: int, *, skip: int | None = None) -> None:
+        """Choose the epoch (from 0) whose batches come next, without its first `skip` batches; Lightning calls it.
+
+        Lightning knows no `skip`: the epoch that is chosen already keeps its own then, and another one begins at 0.
+        """
+        if skip is None:
+            skip = self.skip if epoch == self.epoch else 0
         self.epoch, self.skip = epoch, skip
 
     def __len__(self) -> int:

@@ -18,6 +18,7 @@ from dlcycle.model.artifact import pack_model
 from dlcycle.model.text import NetworkSpec
 from dlcycle.model.tokenizer import Tokenizer, fit_tokenizer
 from dlcycle.train.batches import TextRows, with_changed_versions
+from dlcycle.train.checkpoint import CheckpointStore
 from dlcycle.train.fit import FitResult, State, fit_classifier
 from dlcycle.train.lineage import ResourceMeter, machine
 from dlcycle.train.reweight import reweighting
@@ -36,7 +37,8 @@ class Candidate:
     """(M, C), rows in the order of the validation part."""
     report: dict[str, Any]
     """What the card and the selection need: name, seed, validation scores, sizes, seconds, device; where they are on,
-    augment (the ways), augment_share, and reweight: column, smallest and largest weight."""
+    augment (the ways), augment_share, and reweight: column, smallest and largest weight. `resumed` says where an
+    earlier attempt was continued, None without a break."""
 
 
 def candidate_name(spec: ModelSpec) -> str:
@@ -54,6 +56,7 @@ def train_candidate(
     build_model: Callable[[NetworkSpec], nn.Module],
     on_progress: Callable[[State], None] | None = None,
     keep: Callable[[bytes], str] | None = None,
+    checkpoints: CheckpointStore | None = None,
 ) -> Candidate:
     """Fit the tokenizer and the network on the training part; the validation part chooses the epoch.
 
@@ -67,10 +70,12 @@ def train_candidate(
         build_model: builds the untrained network.
         on_progress: called after each epoch and every few seconds; see `fit_classifier`.
         keep: stores the last finite weights of a training that failed; see `fit_classifier`.
+        checkpoints: keeps the state of the training, and has that of an attempt that was cut off.
 
     Raises:
         DataError: `train.reweight` names a column that the rows do not have.
-        TrainingError: the loss or the scores are no longer finite, the task is told to stop, or there is no GPU.
+        TrainingError: the loss or the scores are no longer finite, checkpoints cannot be written, or there is no GPU.
+        InterruptionError: the task is told to stop.
     """
     parts = {name: frame[frame["part"] == name] for name in ("train", "validation")}
     with ResourceMeter() as meter:
@@ -94,6 +99,7 @@ def train_candidate(
             on_epoch=on_progress,
             on_step=on_progress,
             keep=keep,
+            checkpoints=checkpoints,
         )
     report = {
         "name": candidate_name(spec),
@@ -158,4 +164,5 @@ def _summary(fitted: FitResult) -> dict[str, Any]:
         "device": fitted.device,
         "precision": fitted.precision,
         "peak_cuda_bytes": fitted.peak_cuda_bytes,
+        "resumed": None if fitted.resumed is None else str(fitted.resumed),
     }

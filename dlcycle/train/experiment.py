@@ -33,14 +33,17 @@ WITHOUT_EFFECT = {
         *("source", "sha256", "allowed_hosts", "max_megabytes"),
         *("group_columns", "origin_column", "languages", "licence", "origin"),
     ),
-    "train": ("price_per_hour", "retries", "time_limit", "cpu", "memory"),
+    "train": (
+        *("price_per_hour", "retries", "time_limit", "cpu", "memory", "shared_memory"),
+        *("checkpoints", "checkpoint_seconds", "checkpoint_steps"),
+    ),
     "gates": ("fail_run",),
 }
 """Settings that do not change a result: names and prose, where the same rows came from (their fingerprint takes part
 itself), and the machine that a task asks for. Everything else of the project file takes part."""
 
-SECTIONS_WITHOUT_EFFECT = ("eda", "explain", "schema", "given")
-"""Sections that look at the data or at the model and change nothing in them."""
+SECTIONS_WITHOUT_EFFECT = ("eda", "explain", "schema", "given", "deploy")
+"""Sections that look at the data or at the model and change nothing in them, or say when flows run."""
 
 
 def code_digest() -> str:

@@ -22,8 +22,10 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 
 from dlcycle.config import TrainSection
-from dlcycle.errors import TrainingError
+from dlcycle.errors import InterruptionError, TrainingError
 from dlcycle.train.batches import TextRows, training_batches, validation_batches
+from dlcycle.train.checkpoint import CheckpointStore, CheckpointWriter, Identity, Place, prove_room, room_needed
+from dlcycle.train.experiment import WITHOUT_EFFECT, library_versions
 from dlcycle.train.module import ClassifierModule, balanced_class_weights
 from dlcycle.train.scores import validation_scores
 
@@ -48,6 +50,7 @@ class FitResult:
     """Validation logits (N, C) of the best epoch, in the order of the validation rows."""
     steps: int
     seconds: float
+    """Of training, that of the earlier attempts which were continued counted too."""
     threads: int
     device: str
     """`cpu`, or the name of the GPU."""
@@ -55,6 +58,8 @@ class FitResult:
     """As Lightning names it: `32-true`, `bf16-mixed` or `16-mixed`."""
     peak_cuda_bytes: int | None
     """Most GPU memory held at once; None on a CPU."""
+    resumed: Place | None = None
+    """Where an earlier attempt was continued; None for a training without a break."""
 
 
 def fit_classifier(
@@ -69,11 +74,13 @@ def fit_classifier(
     on_epoch: Callable[[State], None] | None = None,
     on_step: Callable[[State], None] | None = None,
     keep: Callable[[bytes], str] | None = None,
+    checkpoints: CheckpointStore | None = None,
 ) -> FitResult:
     """Build a network and train it until the validation metric no longer rises.
 
-    On a CPU the same arguments, library versions and number of threads give the same weights to the bit. Torch's
-    threads and determinism are as before when the call ends, also by an error.
+    On a CPU the same arguments, library versions and number of threads give the same weights to the bit, also when the
+    training was cut off, however often, and went on from a checkpoint. Torch's threads and determinism are as before
+    when the call ends, also by an error.
 
     Args:
         build: gives the untrained network; called after seeding, so that the seed decides its first weights.
@@ -88,12 +95,16 @@ def fit_classifier(
             seconds_left (None while unknown).
         on_step: the same during an epoch, at most every 2 seconds.
         keep: called when training fails with the last finite weights as safetensors; stores them and says where.
+        checkpoints: keeps the state of the training, and has that of an earlier attempt, which is continued. Without it
+            nothing is written.
 
     Returns:
         The best network and the record of its training.
 
     Raises:
-        TrainingError: a loss is not finite, a SIGTERM came, or the machine lacks what the settings ask for.
+        TrainingError: a loss is not finite, checkpoints cannot be written, or the machine lacks what the settings ask
+            for.
+        InterruptionError: a SIGTERM came.
     """
     accelerator, precision = _machine(settings)
     train_loader = training_batches(
@@ -115,18 +126,28 @@ def fit_classifier(
             steps=len(train_loader) * settings.epochs,
             class_weights=balanced_class_weights(train.labels, classes=classes) if balanced else None,
         )
-        trainer = _trainer(settings, accelerator=accelerator, precision=precision, callbacks=[watch])
+        writer, path = None, None
+        if checkpoints is not None and settings.checkpoints:
+            prove_room(checkpoints, needed=room_needed(module.network))
+            about = _identity(train, validation, module.network, settings, seed=seed, metric=metric)
+            writer = CheckpointWriter(
+                checkpoints,
+                identity={**checkpoints.identity, **about, "accelerator": accelerator, "precision": precision},
+                sampler=train_loader.sampler,
+                seconds=settings.checkpoint_seconds,
+                steps=settings.checkpoint_steps,
+            )
+            path = writer.find()
+        trainer = _trainer(settings, accelerator=accelerator, precision=precision, watch=watch, writer=writer)
         if accelerator == "cuda":
             torch.cuda.reset_peak_memory_stats()
         started = time.perf_counter()
         try:
-            trainer.fit(module, train_loader, validation_loader)
+            trainer.fit(module, train_loader, validation_loader, ckpt_path=path)
             if trainer.received_sigterm:
                 raise SIGTERMException
         except SIGTERMException as error:
-            place = f"epoch {trainer.current_epoch + 1}, after {trainer.global_step} steps"
-            message = f"stopped by SIGTERM at {place}: the machine was taken away or the run cancelled; start it again"
-            raise TrainingError(f"{message}; {watch.last_finite(keep)}") from error
+            raise InterruptionError(_interruption(trainer, watch, writer, keep)) from error
         except TrainingError as error:
             raise TrainingError(f"{error}; {watch.last_finite(keep)}") from error
         network = module.network.cpu().eval()
@@ -138,11 +159,12 @@ def fit_classifier(
             stopped_early=len(watch.history) < settings.epochs,
             logits=watch.best_logits,
             steps=trainer.global_step,
-            seconds=time.perf_counter() - started,
+            seconds=watch.earlier_seconds + time.perf_counter() - started,
             threads=torch.get_num_threads(),
             device=torch.cuda.get_device_name() if accelerator == "cuda" else "cpu",
             precision=trainer.precision,
             peak_cuda_bytes=torch.cuda.max_memory_allocated() if accelerator == "cuda" else None,
+            resumed=None if writer is None else writer.restored,
         )
 
 
@@ -169,9 +191,38 @@ class _Watch(lightning.Callback):
         self.best_logits = np.zeros((0, 0))
         self.last_state: dict[str, Tensor] = {}
         self.started = self.epoch_started = self.last_report = self.train_seconds = 0.0
+        self.earlier_seconds = self.earlier_epoch_seconds = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a training that goes on needs, as numbers and tensors."""
+        now = time.perf_counter()
+        return {
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+            "best_key": [float(value) for value in self.best_key],
+            "best_state": self.best_state,
+            "best_logits": torch.from_numpy(self.best_logits),
+            "last_state": self.last_state,
+            "seconds": now - self.started,
+            "epoch_seconds": now - self.epoch_started,
+            "train_seconds": self.train_seconds,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.history, self.best_epoch = state_dict["history"], state_dict["best_epoch"]
+        accuracy, loss = state_dict["best_key"]
+        self.best_key, self.best_state = (accuracy, loss), state_dict["best_state"]
+        self.best_logits, self.last_state = state_dict["best_logits"].numpy(), state_dict["last_state"]
+        self.train_seconds, self.earlier_seconds = state_dict["train_seconds"], state_dict["seconds"]
+        self.earlier_epoch_seconds = state_dict["epoch_seconds"]
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self.started = self.last_report = time.perf_counter()
+        self.last_report = time.perf_counter()
+        self.started = self.last_report - self.earlier_seconds
+        # Lightning does not begin the epoch again that it goes on with.
+        self.epoch_started = self.last_report - self.earlier_epoch_seconds
+        trainer.should_stop = self._waited_enough()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self.epoch_started = time.perf_counter()
@@ -221,9 +272,12 @@ class _Watch(lightning.Callback):
                 "rows_per_second": pl_module.train_rows / self.train_seconds,
             }
         )
-        trainer.should_stop = epoch - self.best_epoch >= self.settings.patience
+        trainer.should_stop = self._waited_enough()
         if self.on_epoch is not None:
             self.on_epoch(self._state(trainer, epoch=epoch, batch=int(trainer.num_training_batches)))
+
+    def _waited_enough(self) -> bool:
+        return len(self.history) - self.best_epoch >= self.settings.patience
 
     def _state(self, trainer: lightning.Trainer, *, epoch: int, batch: int) -> State:
         batches, epochs = int(trainer.num_training_batches), self.settings.epochs
@@ -278,7 +332,51 @@ def _machine(settings: TrainSection) -> tuple[str, str]:
     return ("cuda" if settings.gpu else "cpu"), precision
 
 
-def _trainer(settings: TrainSection, *, accelerator: str, precision: str, callbacks: list[Any]) -> lightning.Trainer:
+def _identity(
+    train: TextRows,
+    validation: TextRows,
+    network: nn.Module,
+    settings: TrainSection,
+    *,
+    seed: int,
+    metric: str,
+) -> Identity:
+    """All that decides the result of `fit_classifier`."""
+    tensors = [(name, tuple(value.shape), str(value.dtype)) for name, value in network.state_dict().items()]
+    # Seeds other than this one are of other trainings.
+    without = (*WITHOUT_EFFECT["train"], "seeds")
+    chosen = {key: str(value) for key, value in settings.model_dump(mode="json").items() if key not in without}
+    return {
+        "rows": hashlib.sha256(f"{train.digest()} {validation.digest()}".encode()).hexdigest(),
+        "network": hashlib.sha256(repr(tensors).encode()).hexdigest(),
+        "seed": seed,
+        "plan.metric": metric,
+        **{f"train.{key}": value for key, value in chosen.items()},
+        **library_versions(),
+    }
+
+
+def _interruption(
+    trainer: lightning.Trainer,
+    watch: _Watch,
+    writer: CheckpointWriter | None,
+    keep: Callable[[bytes], str] | None,
+) -> str:
+    """What a SIGTERM cut off, and what happens next."""
+    place = f"epoch {trainer.current_epoch + 1}, after {trainer.global_step} steps"
+    message = f"stopped by SIGTERM at {place}: the machine was taken away or the run cancelled"
+    if writer is None:
+        return f"{message}; start it again; {watch.last_finite(keep)}"
+    # One that came after the last epoch has raised nothing in Lightning.
+    writer.save_now(trainer)
+    if writer.saved is None:
+        return f"{message}; start it again; no checkpoint could be written"
+    return f"{message}; the next attempt goes on from the checkpoint at {writer.saved}"
+
+
+def _trainer(
+    settings: TrainSection, *, accelerator: str, precision: str, watch: _Watch, writer: CheckpointWriter | None
+) -> lightning.Trainer:
     """A Trainer that does what is asked of it and nothing else, which keeps its cost per step low."""
     return lightning.Trainer(
         accelerator=accelerator,
@@ -286,8 +384,9 @@ def _trainer(settings: TrainSection, *, accelerator: str, precision: str, callba
         precision=precision,  # type: ignore[arg-type]
         max_epochs=settings.epochs,
         gradient_clip_val=settings.gradient_clip or None,
-        callbacks=callbacks,
-        plugins=[LightningEnvironment()],
+        # The checkpoint of an epoch holds its scores, so it is written after them.
+        callbacks=[watch] if writer is None else [watch, writer],
+        plugins=[LightningEnvironment()] if writer is None else [LightningEnvironment(), writer.plugin],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -330,6 +429,8 @@ def _quiet_lightning() -> Iterator[None]:
             logger.setLevel(logging.WARNING)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            # Lightning knows another way only in which batches can go on in the middle of an epoch.
+            warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
             # Lightning 2.6.6 walks batches with a check that torch 2.13 deprecates.
             warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
             yield

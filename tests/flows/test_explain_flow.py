@@ -146,7 +146,7 @@ def test_the_work_list_is_written_and_safe_to_open(explained) -> None:
     workspace, done = explained
     file = workspace.folder / "list.csv"
     assert f"wrote {file}" in done.output
-    rows = list(csv.reader(io.StringIO(file.read_text())))
+    rows = list(csv.reader(io.StringIO(file.read_text(encoding="utf-8-sig"))))
     assert rows[0] == ["row", "line", "label", "suggested", "probability", "text"]
     assert len(rows) - 1 == artifacts(workspace, done.run_id, ["slices"])["slices"]["listed"]
 
