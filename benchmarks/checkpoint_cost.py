@@ -32,8 +32,9 @@ from dlcycle.model.text import NetworkSpec, build_text_model
 from dlcycle.model.tokenizer import fit_tokenizer
 from dlcycle.project_file import parse_project, validate_project
 from dlcycle.train.batches import TextRows
-from dlcycle.train.checkpoint import CheckpointWriter, FolderStore, Place
+from dlcycle.train.checkpoint import FolderStore, Place
 from dlcycle.train.fit import FitResult, fit_classifier
+from dlcycle.train.resume import CheckpointWriter
 
 SEED = 0
 MODES = {

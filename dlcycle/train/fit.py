@@ -1,14 +1,10 @@
 """One call that trains a network: seeded, watched, and stopped with a message that names the cause."""
 
 import hashlib
-import logging
-import os
 import random
 import time
-import warnings
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,10 +20,11 @@ from torch import Tensor, nn
 from dlcycle.config import TrainSection
 from dlcycle.errors import InterruptionError, TrainingError
 from dlcycle.train.batches import TextRows, training_batches, validation_batches
-from dlcycle.train.checkpoint import CheckpointStore, CheckpointWriter, Identity, Place, prove_room, room_needed
-from dlcycle.train.experiment import WITHOUT_EFFECT, library_versions
+from dlcycle.train.checkpoint import CheckpointStore, Place, prove_room, room_needed
 from dlcycle.train.module import ClassifierModule, balanced_class_weights
+from dlcycle.train.resume import CheckpointWriter, training_identity
 from dlcycle.train.scores import validation_scores
+from dlcycle.train.surroundings import quiet_lightning, torch_settings
 
 STEP_SECONDS = 2.0
 """Time between two calls of `on_step`."""
@@ -117,7 +114,7 @@ def fit_classifier(
     validation_loader = validation_batches(validation, batch_size=4 * settings.batch_size)
     order = np.concatenate(list(validation_loader.sampler))
     watch = _Watch(validation, order, settings=settings, seed=seed, metric=metric, on_epoch=on_epoch, on_step=on_step)
-    with _torch_settings(settings), _quiet_lightning():
+    with torch_settings(settings), quiet_lightning():
         seed_everything(seed)
         balanced = settings.class_weights == "balanced"
         module = ClassifierModule(
@@ -129,7 +126,7 @@ def fit_classifier(
         writer, path = None, None
         if checkpoints is not None and settings.checkpoints:
             prove_room(checkpoints, needed=room_needed(module.network))
-            about = _identity(train, validation, module.network, settings, seed=seed, metric=metric)
+            about = training_identity(train, validation, module.network, settings, seed=seed, metric=metric)
             writer = CheckpointWriter(
                 checkpoints,
                 identity={**checkpoints.identity, **about, "accelerator": accelerator, "precision": precision},
@@ -137,8 +134,8 @@ def fit_classifier(
                 seconds=settings.checkpoint_seconds,
                 steps=settings.checkpoint_steps,
             )
-            path = writer.find()
-        trainer = _trainer(settings, accelerator=accelerator, precision=precision, watch=watch, writer=writer)
+            path, watch.writer = writer.find(), writer
+        trainer = _trainer(settings, accelerator=accelerator, precision=precision, watch=watch)
         if accelerator == "cuda":
             torch.cuda.reset_peak_memory_stats()
         started = time.perf_counter()
@@ -147,7 +144,7 @@ def fit_classifier(
             if trainer.received_sigterm:
                 raise SIGTERMException
         except SIGTERMException as error:
-            raise InterruptionError(_interruption(trainer, watch, writer, keep)) from error
+            raise InterruptionError(_interruption(trainer, watch, keep)) from error
         except TrainingError as error:
             raise TrainingError(f"{error}; {watch.last_finite(keep)}") from error
         network = module.network.cpu().eval()
@@ -185,6 +182,7 @@ class _Watch(lightning.Callback):
         self.validation, self.order = validation, order
         self.settings, self.seed, self.metric = settings, seed, metric
         self.on_epoch, self.on_step = on_epoch, on_step
+        self.writer: CheckpointWriter | None = None
         self.history: list[dict[str, Any]] = []
         self.best_epoch, self.best_key = 0, (-np.inf, -np.inf)
         self.best_state: dict[str, Tensor] = {}
@@ -223,6 +221,27 @@ class _Watch(lightning.Callback):
         # Lightning does not begin the epoch again that it goes on with.
         self.epoch_started = self.last_report - self.earlier_epoch_seconds
         trainer.should_stop = self._waited_enough()
+        if self.writer is not None:
+            self.writer.begin(pl_module)
+
+    def on_save_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        assert self.writer is not None
+        self.writer.add(pl_module, checkpoint)
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        assert self.writer is not None
+        self.writer.load(pl_module, checkpoint)
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        # Lightning raises it between two batches alone, where a training can go on.
+        if self.writer is not None and isinstance(exception, SIGTERMException):
+            self.writer.save_now(trainer)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self.epoch_started = time.perf_counter()
@@ -241,6 +260,8 @@ class _Watch(lightning.Callback):
         if self.on_step is not None and now - self.last_report >= STEP_SECONDS:
             self.last_report = now
             self.on_step(self._state(trainer, epoch=trainer.current_epoch + 1, batch=batch_idx + 1))
+        if self.writer is not None:
+            self.writer.after_batch(trainer, batch=batch_idx + 1)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         assert isinstance(pl_module, ClassifierModule)
@@ -275,6 +296,8 @@ class _Watch(lightning.Callback):
         trainer.should_stop = self._waited_enough()
         if self.on_epoch is not None:
             self.on_epoch(self._state(trainer, epoch=epoch, batch=int(trainer.num_training_batches)))
+        if self.writer is not None:
+            self.writer.after_epoch(trainer)
 
     def _waited_enough(self) -> bool:
         return len(self.history) - self.best_epoch >= self.settings.patience
@@ -332,40 +355,15 @@ def _machine(settings: TrainSection) -> tuple[str, str]:
     return ("cuda" if settings.gpu else "cpu"), precision
 
 
-def _identity(
-    train: TextRows,
-    validation: TextRows,
-    network: nn.Module,
-    settings: TrainSection,
-    *,
-    seed: int,
-    metric: str,
-) -> Identity:
-    """All that decides the result of `fit_classifier`."""
-    tensors = [(name, tuple(value.shape), str(value.dtype)) for name, value in network.state_dict().items()]
-    # Seeds other than this one are of other trainings.
-    without = (*WITHOUT_EFFECT["train"], "seeds")
-    chosen = {key: str(value) for key, value in settings.model_dump(mode="json").items() if key not in without}
-    return {
-        "rows": hashlib.sha256(f"{train.digest()} {validation.digest()}".encode()).hexdigest(),
-        "network": hashlib.sha256(repr(tensors).encode()).hexdigest(),
-        "seed": seed,
-        "plan.metric": metric,
-        **{f"train.{key}": value for key, value in chosen.items()},
-        **library_versions(),
-    }
-
-
 def _interruption(
     trainer: lightning.Trainer,
     watch: _Watch,
-    writer: CheckpointWriter | None,
     keep: Callable[[bytes], str] | None,
 ) -> str:
     """What a SIGTERM cut off, and what happens next."""
     place = f"epoch {trainer.current_epoch + 1}, after {trainer.global_step} steps"
     message = f"stopped by SIGTERM at {place}: the machine was taken away or the run cancelled"
-    if writer is None:
+    if (writer := watch.writer) is None:
         return f"{message}; start it again; {watch.last_finite(keep)}"
     # One that came after the last epoch has raised nothing in Lightning.
     writer.save_now(trainer)
@@ -374,9 +372,7 @@ def _interruption(
     return f"{message}; the next attempt goes on from the checkpoint at {writer.saved}"
 
 
-def _trainer(
-    settings: TrainSection, *, accelerator: str, precision: str, watch: _Watch, writer: CheckpointWriter | None
-) -> lightning.Trainer:
+def _trainer(settings: TrainSection, *, accelerator: str, precision: str, watch: _Watch) -> lightning.Trainer:
     """A Trainer that does what is asked of it and nothing else, which keeps its cost per step low."""
     return lightning.Trainer(
         accelerator=accelerator,
@@ -384,9 +380,8 @@ def _trainer(
         precision=precision,  # type: ignore[arg-type]
         max_epochs=settings.epochs,
         gradient_clip_val=settings.gradient_clip or None,
-        # The checkpoint of an epoch holds its scores, so it is written after them.
-        callbacks=[watch] if writer is None else [watch, writer],
-        plugins=[LightningEnvironment()] if writer is None else [LightningEnvironment(), writer.plugin],
+        callbacks=[watch],
+        plugins=[LightningEnvironment(), *([] if watch.writer is None else [watch.writer.plugin])],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -394,46 +389,3 @@ def _trainer(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
-
-
-@contextmanager
-def _torch_settings(settings: TrainSection) -> Iterator[None]:
-    """Set torch's threads and determinism and put them back."""
-    deterministic: Any = torch.utils.deterministic
-    threads, fill = torch.get_num_threads(), deterministic.fill_uninitialized_memory
-    mode, workspace = torch.get_deterministic_debug_mode(), os.environ.get("CUBLAS_WORKSPACE_CONFIG")
-    torch.set_num_threads(settings.threads)
-    if settings.deterministic:
-        torch.use_deterministic_algorithms(True)
-        # Filling fresh memory only matters to code that reads it unwritten, and costs a pass over every tensor.
-        deterministic.fill_uninitialized_memory = False
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_deterministic_debug_mode(mode)
-        deterministic.fill_uninitialized_memory = fill
-        if workspace is None:
-            os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None)
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Hide what Lightning says about itself: which devices it found, tips, and that one process loads the data."""
-    packages = ("pytorch_lightning", "lightning_fabric")
-    loggers = [logging.getLogger(f"{package}{part}") for package in packages for part in ("", ".utilities.rank_zero")]
-    levels = {logger: logger.level for logger in loggers}
-    try:
-        for logger in levels:
-            logger.setLevel(logging.WARNING)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            # Lightning knows another way only in which batches can go on in the middle of an epoch.
-            warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
-            # Lightning 2.6.6 walks batches with a check that torch 2.13 deprecates.
-            warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
-            yield
-    finally:
-        for logger, level in levels.items():
-            logger.setLevel(level)

@@ -175,6 +175,7 @@ def test_a_task_sees_its_own_attempts_and_its_branch_of_the_resumed_runs(
     now = SimpleNamespace(
         checkpoint=stored, retry_count=retry, origin_run_id=origin, flow_name="CutFlow", step_name="train"
     )
+    monkeypatch.setenv("USERNAME", "tester")
     monkeypatch.setattr(checkpoints, "current", now)
     monkeypatch.setattr(checkpoints, "Run", runs.__getitem__)
     monkeypatch.setattr(

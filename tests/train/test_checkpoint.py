@@ -21,7 +21,7 @@ from dlcycle.config import ModelSpec, TrainSection
 from dlcycle.errors import InterruptionError, TrainingError
 from dlcycle.model.text import NetworkSpec, build_text_model
 from dlcycle.model.tokenizer import fit_tokenizer
-from dlcycle.train import checkpoint
+from dlcycle.train import checkpoint, resume
 from dlcycle.train.batches import BucketBatchSampler, TextRows, with_changed_versions
 from dlcycle.train.checkpoint import FolderStore, digest_path, find_checkpoint, read_checkpoint, write_checkpoint
 from dlcycle.train.fit import FitResult, _Watch, fit_classifier
@@ -262,7 +262,7 @@ def test_without_what_makes_it_exact_it_is_not(
         case "seeding":
             monkeypatch.delattr(_Watch, "on_train_batch_start")
         case "settled counters":
-            monkeypatch.setattr(checkpoint, "settle_loops", lambda loops, *, stage: None)
+            monkeypatch.setattr(resume, "settle_loops", lambda loops, *, stage: None)
     whole = result_of(fit())
     when = When(validation=3) if missing == "settled counters" else When(training=BATCHES + 5)
     with pytest.raises(Cut):
