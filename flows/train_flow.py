@@ -8,7 +8,7 @@ python flows/train_flow.py card view evaluate
 import time
 from typing import TYPE_CHECKING, Any
 
-from metaflow import Parameter, card, checkpoint, config_expr, current, environment, resources, retry, step, timeout
+from metaflow import Parameter, card, config_expr, current, environment, resources, retry, step, timeout
 
 from dlcycle.flowkit import checkpoints, eda, inputs, lineage, live, summary, triggers
 from dlcycle.flowkit.base import BaseFlow
@@ -90,8 +90,7 @@ class TrainFlow(BaseFlow):
     )
     @timeout(minutes=config_expr("project.train.time_limit"))
     @retry(times=config_expr("project.train.retries"), minutes_between_retries=0)
-    # It knows no `resume`, so what is loaded is chosen by dlcycle.flowkit.checkpoints.
-    @checkpoint(load_policy="none", show_card=False)
+    @checkpoints.checkpointed
     # Threads that spin while they wait make training many times slower as soon as another task wants their core.
     @environment(vars={"OMP_WAIT_POLICY": "PASSIVE"})
     @step

@@ -8,8 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from metaflow import Run, Task, current, delete_model, get_namespace, namespace  # type: ignore[attr-defined]
+from metaflow import (  # type: ignore[attr-defined]
+    Run,
+    Task,
+    checkpoint,
+    current,
+    delete_model,
+    get_namespace,
+    namespace,
+)
 from metaflow.exception import MetaflowException
+from metaflow_extensions.obcheckpoint.plugins.machine_learning_utilities.card_utils import CardDecoratorInjector
 
 if TYPE_CHECKING:
     from dlcycle.train.checkpoint import Place
@@ -19,6 +28,14 @@ logger = logging.getLogger(__name__)
 NAME = "training"
 KEPT = 2
 """Checkpoints of a task that stay in the datastore."""
+
+
+def checkpointed(step_function: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a training step with @checkpoint, for TaskStore: it knows no `resume`, so it loads nothing itself."""
+    # 0.2.14 attaches an empty card with show_card=False too, unless it believes to have looked already.
+    CardDecoratorInjector._set_first_time_init_cached_value(step_function.__name__, "task_checkpoints", False)
+    decorated: Callable[..., Any] = checkpoint(load_policy="none", show_card=False)(step_function)
+    return decorated
 
 
 class TaskStore:

@@ -64,8 +64,8 @@ from metaflow import Run, namespace
 from metaflow.cards import get_cards
 namespace(None)
 for step in {CARDS[flow]}:
-    card = get_cards(Run("{NAMES[flow]}/{done.run_id}")[step].task)[0].get()
-    open("{NAMES[flow]}-" + step + ".html", "w", encoding="utf-8").write(card)
+    [card] = get_cards(Run("{NAMES[flow]}/{done.run_id}")[step].task)
+    open("{NAMES[flow]}-" + step + ".html", "w", encoding="utf-8").write(card.get())
 """
             workspace.client(code)
         cards = [tmp_path / f"{NAMES[flow]}-{step}.html" for flow in flows for step in CARDS[flow]]
