@@ -37,6 +37,8 @@ def violations(name: str, imported: set[str]) -> set[str]:
     if parts[1] in ("flows", "flowkit"):
         return {module for module in own if parts[1] == "flowkit" and module.startswith("dlcycle.flows.")}
     allowed = set(BASE)
+    if parts[1] == "config":
+        allowed |= {module for module in own if module.startswith("dlcycle.config.")}
     if parts[1] in STAGES:
         earlier = STAGES[: STAGES.index(parts[1]) + 1]
         allowed |= {module for module in own if module.split(".")[1:2] and module.split(".")[1] in earlier}

@@ -237,7 +237,7 @@ def test_the_uploaded_code_package_holds_dlcycle(deployer: Deployer, flow: str) 
     with deployer.package(variables(start)["METAFLOW_CODE_URL"]) as package:
         names = {name.removeprefix("./") for name in package.getnames()}
     assert FLOWS[flow].name in names
-    for name in ("config.py", "flowkit/triggers.py", "data/read.py", "train/fit.py", f"flows/{FLOWS[flow].name}"):
+    for name in ("config/train.py", "flowkit/triggers.py", "data/read.py", "train/fit.py", f"flows/{FLOWS[flow].name}"):
         assert f".mf_code/dlcycle/{name}" in names
     assert any(name.startswith(".mf_code/metaflow_extensions/dlcycle/plugins/cards/") for name in names)
 

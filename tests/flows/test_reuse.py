@@ -90,7 +90,7 @@ detect_languages = false
 
 SHIPPED = [
     "dlcycle/__init__.py",
-    "dlcycle/config.py",
+    "dlcycle/config/train.py",
     "dlcycle/data/read.py",
     "dlcycle/data/survey.py",
     "dlcycle/flowkit/base.py",
