@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from dlcycle.config import Project
 from dlcycle.data.clean import ABOUT, clean_table
 from dlcycle.data.messages import EXAMPLES, excerpt, finding
+from dlcycle.data.parquet import parquet_table
 from dlcycle.data.rawtable import RawTable
 from dlcycle.data.read import read_table, table_from_frame
 from dlcycle.data.sample import generate_sample
@@ -256,7 +257,7 @@ def table_from_bytes(data: bytes) -> pd.DataFrame:
         >>> table_from_bytes(table_to_bytes(frame))["text"].tolist()
         ['NA', '', None]
     """
-    table = pq.read_table(io.BytesIO(data))
+    table = parquet_table(data)
     columns = {
         name: pd.Series(column.to_pylist(), dtype=object)
         if pa.types.is_large_string(column.type)

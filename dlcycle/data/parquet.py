@@ -18,6 +18,12 @@ BATCH = 4096
 CHUNK = 1 << 20
 
 
+def parquet_table(data: bytes) -> pa.Table:
+    """Read a Parquet file that is in memory, whole and in this thread alone."""
+    # A thread of Arrow that holds an object of Python's when the interpreter ends aborts the process.
+    return pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+
+
 def read_parquet(stream: io.BufferedReader, *, needed: Mapping[str, str], builder: TableBuilder) -> None:
     """Read all rows of a Parquet file into the builder.
 
@@ -25,7 +31,7 @@ def read_parquet(stream: io.BufferedReader, *, needed: Mapping[str, str], builde
     dates and times ISO 8601 (times with a zone in UTC), null a missing value.
 
     Args:
-        stream: The file, seekable or (when it was gzipped) not.
+        stream: The file, with its path as `name`, seekable or (when it was gzipped) not.
         needed: Columns that must exist, with the keys of the project file that name them.
         builder: Takes the rows.
 
@@ -34,14 +40,16 @@ def read_parquet(stream: io.BufferedReader, *, needed: Mapping[str, str], builde
     """
     name = builder.name
     try:
-        with tempfile.TemporaryFile() as unpacked:
+        with tempfile.NamedTemporaryFile() as unpacked:
             while not stream.seekable() and (chunk := stream.read(CHUNK)):
                 unpacked.write(chunk)
-            file = pq.ParquetFile(stream if stream.seekable() else unpacked)
+            unpacked.flush()
+            # By its path: Arrow reads in a thread of its own, which must hold no object of Python's.
+            file = pq.ParquetFile(stream.name if stream.seekable() else unpacked.name)
             schema = file.schema_arrow
             columns = _text_columns(schema, needed=needed, builder=builder)
             size = 0
-            for batch in file.iter_batches(batch_size=BATCH, columns=columns):
+            for batch in file.iter_batches(batch_size=BATCH, columns=columns, use_threads=False):
                 size += batch.nbytes
                 if size > builder.settings.max_megabytes * 1_000_000:
                     raise DataError(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dlcycle.config import Project
@@ -21,6 +22,7 @@ from dlcycle.data.language import (
     language_state,
     merge_languages,
 )
+from dlcycle.data.parquet import parquet_table
 from dlcycle.data.profile import describe_profile, merge_profiles, profile_shard
 from dlcycle.data.rawtable import RawTable
 from dlcycle.data.texts import CHUNK
@@ -60,7 +62,7 @@ def join_shards(shards: Sequence[bytes], *, columns: Sequence[str], quarantined:
         columns: Columns of the source.
         quarantined: Rows that could not be read, as `table_to_bytes` wrote them.
     """
-    whole = pa.concat_tables([pq.read_table(io.BytesIO(shard)) for shard in shards])
+    whole = pa.concat_tables([parquet_table(shard) for shard in shards])
     positions, lines = (whole.column(name).to_numpy() for name in ("position", "line"))
     table = whole.drop_columns(["position", "line"]).rename_columns(list(columns))
     return RawTable(table, positions, lines, table_from_bytes(quarantined), {})
@@ -91,9 +93,9 @@ def survey_shard(shard: bytes, *, columns: Sequence[str], settings: Project) -> 
         The state, plain data: profile, validity, languages (None when they are not detected), seconds of detection,
         and `facts`, a Parquet table with the row, words and language code of each row.
     """
-    file = pq.ParquetFile(io.BytesIO(shard))
+    file = pq.ParquetFile(pa.BufferReader(shard))
     nothing = pa.RecordBatch.from_pylist([], schema=file.schema_arrow)
-    batches = file.iter_batches(batch_size=CHUNK) if file.metadata.num_rows else [nothing]
+    batches = file.iter_batches(batch_size=CHUNK, use_threads=False) if file.metadata.num_rows else [nothing]
     return _merged([_survey_batch(batch, columns=columns, settings=settings) for batch in batches])
 
 
@@ -126,9 +128,11 @@ def _survey_batch(batch: pa.RecordBatch, *, columns: Sequence[str], settings: Pr
 
 def _merged(states: Sequence[State]) -> State:
     detected = [state["languages"] for state in states if state["languages"] is not None]
-    facts = [pq.read_table(io.BytesIO(state["facts"])) for state in states]
+    facts = [parquet_table(state["facts"]) for state in states]
     sink = io.BytesIO()
-    pq.write_table(pa.concat_tables(facts).sort_by("row"), sink, compression="zstd")
+    table = pa.concat_tables(facts)
+    # `sort_by` leaves it to Arrow's threads; see `parquet_table`.
+    pq.write_table(table.take(pc.sort_indices(table["row"])), sink, compression="zstd")
     return {
         "profile": merge_profiles([state["profile"] for state in states]),
         "validity": merge_validity([state["validity"] for state in states]),
