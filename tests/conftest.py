@@ -1,6 +1,11 @@
+import os
 import pathlib
 
 import pytest
+
+# Threads that spin while they wait slow tests tenfold when several share the cores; flows set their own number.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 

@@ -103,9 +103,13 @@ def make_interpreter(folder: pathlib.Path) -> str:
     """Make a virtual environment with every installed package except dlcycle, by links; return its python."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     site = next(folder.glob("lib/python*/site-packages"))
-    for entry in pathlib.Path(sysconfig.get_path("purelib")).iterdir():
-        if "dlcycle" not in entry.name and not (site / entry.name).exists():
-            (site / entry.name).symlink_to(entry)
+    # A folder of its own: an installation of dlcycle would write its cards through a link.
+    (site / "metaflow_extensions").mkdir()
+    packages = pathlib.Path(sysconfig.get_path("purelib"))
+    for entry in [*packages.iterdir(), *(packages / "metaflow_extensions").iterdir()]:
+        link = site / entry.relative_to(packages)
+        if "dlcycle" not in entry.name and not link.exists():
+            link.symlink_to(entry)
     return str(folder / "bin" / "python")
 
 

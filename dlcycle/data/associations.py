@@ -65,6 +65,26 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in adjusted]
 
 
+def wilson_share(part: int, rows: int) -> dict[str, Any]:
+    """A share as a metric with Wilson's 95 % interval (1927).
+
+    Args:
+        part: Rows that count.
+        rows: All rows, at least 1.
+
+    Returns:
+        {"value", "low", "high", "n"}.
+
+    Example:
+        >>> round(wilson_share(0, 20)["high"], 3)
+        0.161
+    """
+    from scipy import stats
+
+    ends = stats.binomtest(part, rows).proportion_ci(method="wilson")
+    return {"value": part / rows, "low": float(ends.low), "high": float(ends.high), "n": rows}
+
+
 def compare_shares(table: npt.ArrayLike, *, seed: int = 0) -> TableTest:
     """Test whether all lines of a table of counts have the same shares, by Pearson's chi-square (1900).
 

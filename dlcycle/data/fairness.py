@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dlcycle.data.associations import ALPHA, compare_shares, counted, holm, largest_gap, probability
+from dlcycle.data.associations import ALPHA, compare_shares, counted, holm, largest_gap, probability, wilson_share
 from dlcycle.data.messages import excerpt, quoted, shown
 from dlcycle.errors import DataError
 
@@ -45,18 +45,10 @@ def group_rates(groups: Mapping[str, Sequence[str | None]], labels: Sequence[str
     for column, table in _tables(groups, labels).items():
         for value, counts in table.iterrows():
             rows = int(counts.sum())
-            rates = {label: _share(int(count), rows) for label, count in counts.items() if isinstance(label, str)}
-            share = _share(rows, total)
+            rates = {label: wilson_share(int(count), rows) for label, count in counts.items() if isinstance(label, str)}
+            share = wilson_share(rows, total)
             found.append({"column": column, "value": excerpt(str(value)), "rows": rows, "share": share, "rates": rates})
     return found
-
-
-def _share(part: int, rows: int) -> dict[str, Any]:
-    """A share as a metric with Wilson's interval."""
-    from scipy import stats
-
-    ends = stats.binomtest(part, rows).proportion_ci(method="wilson")
-    return {"value": part / rows, "low": float(ends.low), "high": float(ends.high), "n": rows}
 
 
 def group_tests(

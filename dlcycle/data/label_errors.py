@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
+from dlcycle.data.associations import wilson_share
 from dlcycle.data.labels import class_indices
 from dlcycle.data.messages import EXCERPT_CHARACTERS
 from dlcycle.data.personal import mask_personal
@@ -73,46 +73,51 @@ def suspected_label_errors(
     judged = np.array(
         sorted(np.flatnonzero(np.isin(given, classes)).tolist(), key=lambda row: (texts[row], labels[row]))
     )
-    known = probabilities[np.ix_(judged, classes)]
-    # A row that is surely of a class too small to judge says nothing about the others.
-    known = np.where(known.sum(1, keepdims=True) > 0, known, 1.0)
-    known = known / known.sum(1, keepdims=True)
-    stated = np.searchsorted(classes, given[judged])
-    found = _doubted(known, stated)
-    doubt = known[found, stated[found]] - known[found].max(1)
-    order = np.lexsort((np.asarray(rows)[judged[found]], doubt))
-    suspects, probable = judged[found][order], known[found][order]
+    known, stated = _among(probabilities[np.ix_(judged, classes)]), np.searchsorted(classes, given[judged])
+    found = _doubted(known, stated, rows=np.asarray(rows)[judged])
+    suspects, probable = judged[found], known[found]
     suggested = [names[classes[best]] for best in probable.argmax(1)]
-    examples = [
-        _example(
-            row=rows[row], line=lines[row], text=texts[row], label=labels[row], suggested=best, probability=expected
-        )
-        for row, best, expected in list(zip(suspects, suggested, probable.max(1), strict=True))[:limit]
-    ]
-    pairs = Counter(zip((labels[row] for row in suspects), suggested, strict=True))
+    doubted = [(labels[row], best) for row, best in zip(suspects, suggested, strict=True)]
     return {
         "n": len(suspects),
-        "share": _share(len(suspects), len(judged)),
-        "rows": examples,
-        "by_class": [
-            {"label": label, "suggested": best, "rows": count}
-            for (label, best), count in sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
+        "share": wilson_share(len(suspects), len(judged)),
+        "rows": [
+            _example(rows[row], lines[row], texts[row], *pair, probability)
+            for row, pair, probability in list(zip(suspects, doubted, probable.max(1), strict=True))[:limit]
         ],
+        "by_class": _counted(doubted),
         "judged": len(judged),
         "not_judged": small,
     }
 
 
-def _doubted(probabilities: npt.NDArray[np.float64], stated: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return the positions of the rows that confident learning doubts."""
+def _among(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Probabilities (n, k) of some of the classes, made to sum to 1."""
+    # A row that is surely of another class says nothing about these.
+    known = np.where(probabilities.sum(1, keepdims=True) > 0, probabilities, 1.0)
+    return known / known.sum(1, keepdims=True)
+
+
+def _doubted(
+    probabilities: npt.NDArray[np.float64], stated: npt.NDArray[np.int64], *, rows: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Return the positions of the rows that confident learning doubts, most doubtful first, of equals the first row."""
     from cleanlab.filter import find_label_issues  # takes a second
 
     # By class rather than by pair of classes: rare confusions are found too, at the same precision.
     mask = find_label_issues(stated, probabilities, filter_by="prune_by_class", n_jobs=1)
-    return np.flatnonzero(mask & (probabilities.argmax(1) != stated))
+    found = np.flatnonzero(mask & (probabilities.argmax(1) != stated))
+    doubt = probabilities[found, stated[found]] - probabilities[found].max(1)
+    return found[np.lexsort((rows[found], doubt))]
 
 
-def _example(*, row: int, line: int, text: str, label: str, suggested: str, probability: float) -> dict[str, Any]:
+def _counted(doubted: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return how often each label is doubted for each other one, most frequent first."""
+    pairs = sorted(Counter(doubted).items(), key=lambda pair: (-pair[1], pair[0]))
+    return [{"label": label, "suggested": suggested, "rows": rows} for (label, suggested), rows in pairs]
+
+
+def _example(row: int, line: int, text: str, label: str, suggested: str, probability: float) -> dict[str, Any]:
     """Return one suspected row as plain data."""
     return {
         "row": int(row),
@@ -123,12 +128,6 @@ def _example(*, row: int, line: int, text: str, label: str, suggested: str, prob
         "suggested": suggested,
         "probability": float(probability),
     }
-
-
-def _share(count: int, total: int) -> dict[str, Any]:
-    """Return a share with Wilson's 95 % interval (1927)."""
-    interval = stats.binomtest(count, total).proportion_ci(method="wilson")
-    return {"value": count / total, "low": float(interval.low), "high": float(interval.high), "n": total}
 
 
 def _check(

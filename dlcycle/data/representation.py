@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from dlcycle.data.associations import ALPHA, compare_shares, counted, holm, largest_gap, probability
+from dlcycle.data.associations import ALPHA, TableTest, compare_shares, counted, holm, largest_gap, probability
 from dlcycle.data.labels import is_blank
 from dlcycle.data.messages import shown
 from dlcycle.data.times import parse_times
@@ -154,20 +154,23 @@ def over_time(
         return {"reason": f"all times of the column {shown(column)} lie within one {unit}"}
     table = counted(pd.Series(starts), pd.Series([labels[position] for position in kept], dtype=object))
     result = compare_shares(table, seed=seed)
-    missing = len(times) - len(kept)
-    left_out = f" {missing:,} rows without a time or a label are left out." if missing else ""
-    pace = f"over {len(table):,} periods of {'one ' if unit[0].isalpha() else ''}{unit}"
-    trend = f"Labels stay the same {pace} ({probability(result.p_value)})."
-    if result.p_value < ALPHA:
-        trend = f"Labels change {pace} (Cramer's V {result.effect:.2f}): {largest_gap(table)}."
     return {
         "column": column,
         "unit": unit,
         "periods": [_period(str(start), counts) for start, counts in table.iterrows()],
         "p_value": result.p_value,
         "effect": result.effect,
-        "message": trend + left_out,
+        "message": _trend(table, result, unit=unit, missing=len(times) - len(kept)),
     }
+
+
+def _trend(table: pd.DataFrame, result: TableTest, *, unit: str, missing: int) -> str:
+    """What the test says of labels over time, in words."""
+    pace = f"over {len(table):,} periods of {'one ' if unit[0].isalpha() else ''}{unit}"
+    trend = f"Labels stay the same {pace} ({probability(result.p_value)})."
+    if result.p_value < ALPHA:
+        trend = f"Labels change {pace} (Cramer's V {result.effect:.2f}): {largest_gap(table)}."
+    return trend + (f" {missing:,} rows without a time or a label are left out." if missing else "")
 
 
 def _period(start: str, counts: pd.Series) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The one use of the test part: the selected model and the baseline measured, compared and judged."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -64,35 +65,28 @@ def assess_model(
     texts = test["text"].tolist()
     truth, validation_truth = (class_indices(part["label"], names=classifier.labels) for part in (test, validation))
 
-    def measure(scores: npt.NDArray[np.float64], validation_scores: npt.NDArray[np.float64]) -> dict[str, Any]:
-        return evaluate_model(
-            truth,
-            scores,
-            validation_truth=validation_truth,
-            validation_logits=validation_scores,
-            labels=classifier.labels,
-            plan=plan,
-            texts=texts,
-            rows=test["row"].tolist(),
-            seed=seed,
-        )
-
-    logits = classifier.logits(texts, batch_size=256)
-    metrics = measure(logits, validation_logits)
-    baseline_metrics = measure(baseline["test_scores"], baseline["validation_scores"]) | {"name": baseline["name"]}
-    comparison = compare_models(
+    measure = functools.partial(
+        evaluate_model,
         truth,
-        logits.argmax(1),
-        baseline["test_scores"].argmax(1),
-        metric=plan.metric,
-        worthwhile_gain=plan.worthwhile_gain,
+        validation_truth=validation_truth,
+        labels=classifier.labels,
+        plan=plan,
+        texts=texts,
+        rows=test["row"].tolist(),
         seed=seed,
+    )
+    logits = classifier.logits(texts, batch_size=256)
+    metrics = measure(logits, validation_logits=validation_logits)
+    baseline_metrics = measure(baseline["test_scores"], validation_logits=baseline["validation_scores"])
+    chosen, others = logits.argmax(1), baseline["test_scores"].argmax(1)
+    comparison = compare_models(
+        truth, chosen, others, metric=plan.metric, worthwhile_gain=plan.worthwhile_gain, seed=seed
     )
     temperature = metrics["temperature"]["value"]
     final = replace(classifier, temperature=temperature)
     return Assessment(
         metrics=metrics,
-        baseline_metrics=baseline_metrics,
+        baseline_metrics=baseline_metrics | {"name": baseline["name"]},
         comparison=comparison,
         gates=judge_criteria(plan.criteria, metrics=metrics, comparison=comparison),
         consistency=check_batch_sizes(lambda part, size: final.predict(part, batch_size=size).probabilities, texts),

@@ -65,12 +65,6 @@ def compare_models(
     cells = owners.reshape(cells.shape)
     rows = int(counts.sum())
     model, baseline = (float(_score(cells, column, counts[None, :], metric)[0]) for column in (1, 2))
-    differences = np.concatenate(
-        [
-            _score(cells, 1, block, metric) - _score(cells, 2, block, metric)
-            for block in resampled_counts(counts, seed=seed, resamples=resamples)
-        ]
-    )
     right, baseline_right = cells[:, 1] == cells[:, 0], cells[:, 2] == cells[:, 0]
     gains, losses = int(counts[right & ~baseline_right].sum()), int(counts[~right & baseline_right].sum())
     disagreements = int(counts[cells[:, 1] != cells[:, 2]].sum())
@@ -78,7 +72,7 @@ def compare_models(
         difference = _adjusted_interval(gains, losses, rows)
     else:
         value = (gains - losses) / rows if metric == "accuracy" else model - baseline  # 0.04, not 0.0399999
-        difference = measure(value, differences, n=rows)
+        difference = measure(value, _resampled_gains(cells, counts, metric, seed=seed, resamples=resamples), n=rows)
     verdict = _verdict(difference, disagreements, worthwhile_gain)
     return {
         "metric": metric,
@@ -101,6 +95,12 @@ def _score(cells: Ints, column: int, counts: Ints, metric: Metric) -> Floats:
         scores: Floats = counts @ (truth == predicted) / counts.sum(axis=1)
         return scores
     return macro_f1(*class_counts(truth, predicted, counts, classes=int(cells.max()) + 1))
+
+
+def _resampled_gains(cells: Ints, counts: Ints, metric: Metric, *, seed: int, resamples: int) -> Floats:
+    """The model's score less the baseline's, each resample drawn once for both, (resamples,)."""
+    blocks = resampled_counts(counts, seed=seed, resamples=resamples)
+    return np.concatenate([_score(cells, 1, block, metric) - _score(cells, 2, block, metric) for block in blocks])
 
 
 def _adjusted_interval(gains: int, losses: int, rows: int) -> dict[str, Any]:

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dlcycle.config import PlanSection
+from dlcycle.config import Costs, PlanSection
 from dlcycle.errors import DataError, TrainingError
-from dlcycle.insight.automation import automation, decided_automatically
 from dlcycle.insight.bootstrap import RESAMPLES, Ints
-from dlcycle.insight.business import decision_costs
 from dlcycle.insight.calibration import fit_temperature, measured_calibration_error
-from dlcycle.insight.metrics import classification_metrics, confident_mistakes, decide
+from dlcycle.insight.decisions.automation import automation, decided_automatically
+from dlcycle.insight.decisions.costs import decision_costs
+from dlcycle.insight.metrics import Decisions, check_shapes, classification_metrics, confident_mistakes, decide
 
 
 def evaluate_model(
@@ -45,10 +45,10 @@ def evaluate_model(
         resamples: Number of resamples.
 
     Returns:
-        Plain data. Measured metrics ({"value", "low", "high", "n"}, 95 % interval): accuracy, macro_f1, log_loss, ece,
-        ece_before (of the scores as they came), automated_share, automated_precision, cost_per_1000 (the model
-        deciding everything; None without costs). Nested: per_class, confusion, reliability, automation, temperature,
-        costs (None without), mistakes. Plain: rows, classes, currency.
+        Metrics ({"value", "low", "high", "n"}, 95 % interval): accuracy, macro_f1, log_loss, ece, ece_before (of the
+        scores as they came), automated_share, automated_precision, cost_per_1000 (the model alone; None without costs).
+        Nested: per_class, confusion, reliability, automation, temperature, costs, mistakes. Plain: rows, classes,
+        currency.
 
     Raises:
         DataError: The test part is empty.
@@ -56,13 +56,9 @@ def evaluate_model(
         ValueError: Shapes or class indices do not fit together.
     """
     classes, validation_classes = np.asarray(truth, dtype=np.int64), np.asarray(validation_truth, dtype=np.int64)
-    if not len(classes):
-        raise DataError("The test part has no rows, so nothing can be measured. Raise split.test.")
-    _check_scores(classes, logits, labels, part="test")
-    _check_scores(validation_classes, validation_logits, labels, part="validation")
-    if not len(texts) == len(rows) == len(classes):
-        raise ValueError(f"expected {len(classes)} texts and rows, got {len(texts)} and {len(rows)}")
-
+    _check_rows(classes, texts, rows)
+    _check_scores(classes, logits, len(labels), part="test")
+    _check_scores(validation_classes, validation_logits, len(labels), part="validation")
     temperature = fit_temperature(validation_classes, validation_logits)
     before = decide(classes, logits)
     test = decide(classes, logits, temperature=temperature["value"])
@@ -70,10 +66,6 @@ def evaluate_model(
     metrics = classification_metrics(test, labels=labels, seed=seed, resamples=resamples)
     automatic = automation(test, validation, required_precision=plan.required_precision, seed=seed, resamples=resamples)
     ece_before = measured_calibration_error(before.correct, before.confidence, seed=seed, resamples=resamples)
-    costs = None
-    if plan.costs is not None:
-        taken = decided_automatically(test, automatic["threshold"])
-        costs = decision_costs(test, labels=labels, costs=plan.costs, automatic=taken, seed=seed, resamples=resamples)
     return {
         **metrics,
         "ece_before": ece_before,
@@ -81,18 +73,31 @@ def evaluate_model(
         "automated_precision": automatic["precision"],
         "automation": automatic,
         "temperature": temperature,
-        "cost_per_1000": costs["model_alone"] if costs else None,
-        "costs": costs,
-        "currency": costs["currency"] if costs else None,
+        **_priced(test, automatic["threshold"], labels=labels, costs=plan.costs, seed=seed, resamples=resamples),
         "mistakes": confident_mistakes(test, texts=texts, rows=rows, labels=labels),
     }
 
 
-def _check_scores(truth: Ints, scores: npt.NDArray[Any], labels: Sequence[str], *, part: str) -> None:
-    if scores.shape != (len(truth), len(labels)):
-        raise ValueError(f"scores of the {part} part: expected shape {(len(truth), len(labels))}, got {scores.shape}")
-    if len(truth) and not 0 <= truth.min() <= truth.max() < len(labels):
-        raise ValueError(f"class indices of the {part} part: expected 0 to {len(labels) - 1}")
+def _priced(
+    test: Decisions, threshold: float | None, *, labels: Sequence[str], costs: Costs | None, seed: int, resamples: int
+) -> dict[str, Any]:
+    """What the decisions cost; all is None without prices."""
+    if costs is None:
+        return {"cost_per_1000": None, "costs": None, "currency": None}
+    taken = decided_automatically(test, threshold)
+    found = decision_costs(test, labels=labels, costs=costs, automatic=taken, seed=seed, resamples=resamples)
+    return {"cost_per_1000": found["model_alone"], "costs": found, "currency": found["currency"]}
+
+
+def _check_rows(classes: Ints, texts: Sequence[str], rows: Sequence[int]) -> None:
+    if not len(classes):
+        raise DataError("The test part has no rows, so nothing can be measured. Raise split.test.")
+    if not len(texts) == len(rows) == len(classes):
+        raise ValueError(f"expected {len(classes)} texts and rows, got {len(texts)} and {len(rows)}")
+
+
+def _check_scores(truth: Ints, scores: npt.NDArray[Any], classes: int, *, part: str) -> None:
+    check_shapes(truth, scores, classes=classes, what="scores", part=part)
     # A row's ends tell of NaN and infinity in it, without a second matrix.
     bad = np.flatnonzero(~(np.isfinite(scores.max(axis=1)) & np.isfinite(scores.min(axis=1))))
     if len(bad):

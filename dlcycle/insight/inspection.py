@@ -9,16 +9,16 @@ import pandas as pd
 from dlcycle.config import Project
 from dlcycle.data.labels import class_indices
 from dlcycle.data.language import detect_languages
-from dlcycle.insight.automation import automation
 from dlcycle.insight.before import compare_with_before, decide_before, places_before
 from dlcycle.insight.bootstrap import Floats
 from dlcycle.insight.calibration import row_blocks
-from dlcycle.insight.fairness import compare_groups
+from dlcycle.insight.decisions.automation import automation
+from dlcycle.insight.decisions.policies import price_policies
+from dlcycle.insight.fairness.groups import compare_groups
 from dlcycle.insight.metrics import Decisions, decide
-from dlcycle.insight.mistake_clusters import mistake_clusters
-from dlcycle.insight.policies import price_policies
-from dlcycle.insight.slices import find_slices
-from dlcycle.insight.work_list import mislabelled_rows
+from dlcycle.insight.mistakes.clusters import mistake_clusters
+from dlcycle.insight.mistakes.slices import find_slices
+from dlcycle.insight.mistakes.work_list import mislabelled_rows
 from dlcycle.model.artifact import TextClassifier, softmax
 
 

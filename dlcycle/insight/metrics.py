@@ -60,6 +60,15 @@ class Decisions:
         """Whether each decision is right, (N,)."""
         return self.truth == self.predicted
 
+    def at(self, places: Ints) -> "Decisions":
+        """Some of the decisions, (n,) positions among the N."""
+        return Decisions(
+            truth=self.truth[places],
+            predicted=self.predicted[places],
+            confidence=self.confidence[places],
+            truth_probability=self.truth_probability[places],
+        )
+
 
 def decide(truth: npt.ArrayLike, logits: npt.NDArray[Any], *, temperature: float = 1.0) -> Decisions:
     """Decide each row for its highest score.
@@ -79,6 +88,25 @@ def decide(truth: npt.ArrayLike, logits: npt.NDArray[Any], *, temperature: float
         confidence[rows] = np.exp(-totals)
         truth_probability[rows] = np.exp(of_truth - totals)
     return Decisions(classes, predicted, np.minimum(confidence, 1.0), np.minimum(truth_probability, 1.0))
+
+
+def check_shapes(truth: Ints, scores: npt.NDArray[Any], *, classes: int, what: str, part: str) -> None:
+    """Refuse scores and true classes that do not fit together.
+
+    Args:
+        truth: True class indices, (N,).
+        scores: One line a row and one column a class, (N, C) expected.
+        classes: Number of classes, C.
+        what: What messages call the scores.
+        part: Name of the part of the rows.
+
+    Raises:
+        ValueError: The scores have another shape, or a class index is not from 0 to C - 1.
+    """
+    if scores.shape != (len(truth), classes):
+        raise ValueError(f"{what} of the {part} part: expected shape {(len(truth), classes)}, got {scores.shape}")
+    if len(truth) and not 0 <= truth.min() <= truth.max() < classes:
+        raise ValueError(f"class indices of the {part} part: expected 0 to {classes - 1}")
 
 
 def classification_metrics(
@@ -224,19 +252,45 @@ def confident_mistakes(
         [{"row", "text", "truth", "predicted", "probability"}], surest first; a text is cut to `SHOWN_TEXT` characters
         and says how many more there are.
     """
+    return [
+        told_mistake(decisions, place, row=rows[place], text=_cut(texts[place]), labels=labels)
+        for place in surest_mistakes(decisions, rows)[:most].tolist()
+    ]
+
+
+def surest_mistakes(decisions: Decisions, rows: Sequence[int] | Ints) -> Ints:
+    """Positions of the wrong decisions, those that the model was surest of first, of equals the lowest row first.
+
+    Args:
+        decisions: N decisions.
+        rows: (N,) row numbers.
+
+    >>> sure = np.array([0.6, 0.9, 0.8])
+    >>> surest_mistakes(Decisions(np.array([0, 0, 1]), np.array([1, 1, 1]), sure, sure), [1, 2, 3]).tolist()
+    [1, 0]
+    """
     numbers = np.asarray(rows, dtype=np.int64)
     wrong = np.flatnonzero(~decisions.correct)
-    surest = wrong[np.lexsort((numbers[wrong], -decisions.confidence[wrong]))][:most]
-    return [
-        {
-            "row": int(numbers[index]),
-            "text": _cut(texts[index]),
-            "truth": labels[decisions.truth[index]],
-            "predicted": labels[decisions.predicted[index]],
-            "probability": float(decisions.confidence[index]),
-        }
-        for index in surest
-    ]
+    return wrong[np.lexsort((numbers[wrong], -decisions.confidence[wrong]))]
+
+
+def told_mistake(decisions: Decisions, place: int, *, row: int, text: str, labels: Sequence[str]) -> dict[str, Any]:
+    """One wrong decision as plain data: {"row", "text", "truth", "predicted", "probability"}.
+
+    Args:
+        decisions: N decisions.
+        place: Position of the decision among them.
+        row: Its row number.
+        text: Its text, as it may be shown.
+        labels: Names of the classes.
+    """
+    return {
+        "row": int(row),
+        "text": text,
+        "truth": labels[decisions.truth[place]],
+        "predicted": labels[decisions.predicted[place]],
+        "probability": float(decisions.confidence[place]),
+    }
 
 
 def _sum_by(counts: npt.NDArray[Any], owner: Ints, classes: int) -> npt.NDArray[Any]:

@@ -289,9 +289,9 @@ def fairness(labels: Sequence[str] = LABELS) -> dict[str, Any]:
         "skipped": [{"column": "region", "reason": "one value only: there is nothing to compare"}],
         "before": before(0.0021),
         "explanations": {
-            "demographic_parity": "Is each class predicted equally often in every group?",
-            "equalised_odds": "Are members of a class found, and others spared, equally often in every group?",
-            "accuracy": "Is the model right equally often in every group?",
+            "demographic_parity": "Demographic parity: each class is predicted equally often in every group.",
+            "equalised_odds": "Equalised odds: members of a class are found, and others spared, alike in every group.",
+            "accuracy": "Equal accuracy: the model is right equally often in every group.",
         },
     }  # fmt: skip
 

@@ -32,10 +32,10 @@ from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards.markup import Html,
 from test_page import STYLE, contrast
 
 from dlcycle.config import Project
-from dlcycle.insight.answer import answer
+from dlcycle.insight.advice.answer import answer
 from dlcycle.insight.explanation import explain_model
 from dlcycle.insight.inspection import inspect_model
-from dlcycle.insight.robustness import measure_robustness, robustness_metrics
+from dlcycle.insight.robustness.stress import measure_robustness, robustness_metrics
 from dlcycle.model import load_model
 from dlcycle.model.text import build_text_model
 from dlcycle.plan.criteria import judge_criteria
@@ -125,12 +125,12 @@ def test_the_final_card_says_it_all_in_order() -> None:
         "Like mistakes: set, piece, gift, wall ✕ proven worse 74",
         "Length: up to 8 words – 120",
         "Not judged: 2 Language: Latin: 7 rows, 20 are needed",
-        "65 mistakes; 1 group of like texts among them.",
+        "65 mistakes of the validation part, 1 group of like texts among them; shown are mistakes of the test part.",
         "Described by: set , piece , gift , wall",
         "Labels look wrong in 23 rows of the test and validation parts: 1.3 % 0.8 – 1.8 of those judged.",
         "Save the work list with 23 rows CSV, 4 kB · in Python run.data.work_list",
         "For whom Whether the model treats groups alike.",
-        "Equalised odds : Are members of a class found, and others spared",
+        "Equalised odds : members of a class are found, and others spared",
         "marketplace 1,233 95.9 %",
         "Equalised odds: Books ✕ unequal 7.2 points 5.1 – 9.3 own stock and marketplace 4.1 0.013 −3.1 points",
         "not proven 6.1 points",

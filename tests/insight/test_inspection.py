@@ -14,8 +14,8 @@ from dlcycle.config import Project
 from dlcycle.errors import DataError
 from dlcycle.insight.explanation import explain_model
 from dlcycle.insight.inspection import inspect_model
-from dlcycle.insight.neutral_words import neutral_words
-from dlcycle.insight.robustness import measure_robustness
+from dlcycle.insight.robustness.neutral_words import neutral_words
+from dlcycle.insight.robustness.stress import measure_robustness
 from dlcycle.model.artifact import TextClassifier
 from dlcycle.model.tokenizer import WordTokenizer
 
@@ -119,7 +119,7 @@ def test_pieces_of_addresses_are_no_words_of_the_attack(monkeypatch: pytest.Monk
     assert len(set(FILLERS) & set(words)) > 20
     assert not [word for word in words if any(secret in word for secret in SECRETS)]
     # The control: they would be, as frequent as they are and in every class.
-    monkeypatch.setattr("dlcycle.insight.neutral_words.mask_personal", lambda text: text)
+    monkeypatch.setattr("dlcycle.insight.robustness.neutral_words.mask_personal", lambda text: text)
     words = neutral_words(train["text"].tolist(), classes, classes_count=3).words
     assert {"petra", "hoffmann", "geheim"} <= set(words)
     told = repr(measure_robustness(classifier_of(), FRAME, settings=settings())["tests"][-1]["swaps"])

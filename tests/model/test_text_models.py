@@ -23,7 +23,7 @@ def make_network(architecture: str, **settings: object) -> nn.Module:
     return network.eval()
 
 
-def make_rows(count: int = 300) -> list[np.ndarray]:
+def make_rows(count: int = 100) -> list[np.ndarray]:
     generator = np.random.default_rng(1)
     lengths = [1, LONGEST, *generator.integers(1, LONGEST + 1, count - 2)]
     return [generator.integers(1, TOKENS, length) for length in lengths]

@@ -4,8 +4,9 @@ Scores are in logits and about the *centred* logit of a class: its logit minus t
 that all classes share decides nothing.
 """
 
+import functools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -18,15 +19,17 @@ from torch import Tensor
 from dlcycle.config import AttributionMethod
 from dlcycle.data.messages import listed, several
 from dlcycle.errors import DataError
-from dlcycle.insight.attribution.gradients import id_scores
+from dlcycle.insight.attribution.gradients import check_embedding, id_scores
+from dlcycle.insight.attribution.memory import Memory, measure_memory
 from dlcycle.insight.attribution.untouched import untouched
+from dlcycle.insight.bootstrap import Floats, Ints
 from dlcycle.model.artifact import TextClassifier
 from dlcycle.model.reading import ReadText, read_texts
 from dlcycle.model.text import network_logits
+from dlcycle.model.tokenizer import Ids
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-MEGABYTE = 2**20
+MOST_AT_ONCE = 64
+"""Texts that the model is asked about at once, if they fit into the memory: with more it is no faster."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +77,8 @@ def attribute(
         steps: points on the line (Gauss-Legendre), at least 2. Where the model changes so smoothly that 15 points
             give the same to 1e-4 of a logit, they are enough; a text where they do not gets all.
         samples: orders of the words, at least 1.
-        memory_megabytes: what a batch of gradients may take at most, but for one point of one text, which it always
-            holds. What an id takes is measured on the longest text: all that torch saves for the gradient, and four
-            times the embeddings for the points, their gradients and copies.
+        memory_megabytes: what a batch may take at most, but for one text, or one point of one text, which it always
+            holds; see `dlcycle.insight.attribution.memory`.
         seed: of the orders. They depend on it and on the text.
 
     Returns:
@@ -89,27 +91,32 @@ def attribute(
     Source: Sundararajan et al. (2017); Shrikumar et al. (2016); Zeiler and Fergus (2014); Castro et al. (2009).
     """
     wanted = _checked(classifier, texts, targets, method=method, numbers=(steps, samples, memory_megabytes))
+    if not len(wanted):
+        return []
     network, readings = classifier.network, read_texts(classifier.tokenizer, texts)
+    ids = [reading.ids for reading in readings]
     with untouched(network):
         network.eval().requires_grad_(False)
-        logits = network_logits(network, [reading.ids for reading in readings], classes=len(classifier.labels))
-        score = _centred(logits, wanted)
-        if method in ("integrated_gradients", "gradient_x_input"):
-            ids, limit = [reading.ids for reading in readings], memory_megabytes * MEGABYTE
-            found, base = id_scores(network, ids, wanted, method=method, steps=steps, limit=limit)
+        if method == "integrated_gradients" or method == "gradient_x_input":
+            check_embedding(network, method=method)
+            memory = measure_memory(network, ids, megabytes=memory_megabytes, gradients=True)
+            found, base = id_scores(network, ids, wanted, method=method, steps=steps, memory=memory)
             scores = [reading.owners.T @ part for reading, part in zip(readings, found, strict=True)]
         else:
-            empty = [reading.without(np.ones(len(reading.spans), dtype=bool)) for reading in readings]
-            base = _centred(classifier.logits(empty), wanted)
-            scores = [
-                _by_words(classifier, reading, int(target), orders=samples if method == "shapley" else None, seed=seed)
-                for reading, target in zip(readings, wanted, strict=True)
-            ]
+            memory = measure_memory(network, ids, megabytes=memory_megabytes, gradients=False)
+            orders = samples if method == "shapley" else None
+            scores, base = _word_scores(
+                classifier, readings, wanted, orders=orders, seed=seed, at_once=_at_once(memory, ids)
+            )
+        logits = network_logits(network, ids, classes=len(classifier.labels), batch_size=_at_once(memory, ids))
+    columns = (readings, wanted.tolist(), scores, _centred(logits, wanted).tolist(), base.tolist())
     exact = method in ("integrated_gradients", "shapley")
-    return [
-        _attribution(*row, exact=exact)
-        for row in zip(readings, wanted.tolist(), scores, score.tolist(), base.tolist(), strict=True)
-    ]
+    return [_attribution(*row, exact=exact) for row in zip(*columns, strict=True)]
+
+
+def _at_once(memory: Memory, rows: Sequence[Ids]) -> int:
+    """Texts that the model is asked about at once."""
+    return min(MOST_AT_ONCE, memory.rows(max(map(len, rows))))
 
 
 def _attribution(
@@ -157,16 +164,41 @@ def _centred(logits: Floats, targets: Ints) -> Floats:
     return logits[np.arange(len(logits)), targets] - logits.mean(1)
 
 
-def _by_words(classifier: TextClassifier, reading: ReadText, target: int, *, orders: int | None, seed: int) -> Floats:
-    """Scores of words (W,) by taking them out of the text, one at a time or, with `orders`, in random orders."""
+def _word_scores(
+    classifier: TextClassifier,
+    readings: Sequence[ReadText],
+    targets: Ints,
+    *,
+    orders: int | None,
+    seed: int,
+    at_once: int,
+) -> tuple[list[Floats], Floats]:
+    """Scores of the words of each text, N arrays (W,), and the scores (N,) of the texts without their words.
+
+    Words are taken out one at a time or, with `orders`, in random orders; `at_once` texts are asked about together.
+    """
+    empty = [reading.without(np.ones(len(reading.spans), dtype=bool)) for reading in readings]
+    base = _centred(classifier.logits(empty, batch_size=at_once), targets)
+
+    def score(texts: Sequence[str], target: int) -> Floats:
+        return _centred(classifier.logits(texts, batch_size=at_once), np.full(len(texts), target))
+
+    scores = [
+        _by_words(reading, functools.partial(score, target=target), orders=orders, seed=seed)
+        for reading, target in zip(readings, targets.tolist(), strict=True)
+    ]
+    return scores, base
+
+
+def _by_words(reading: ReadText, score: Callable[[Sequence[str]], Floats], *, orders: int | None, seed: int) -> Floats:
+    """Scores of the words of a text, (W,), by what `score` says of n texts with some of these words, (n,)."""
     words = len(reading.spans)
     if not words:
         return np.zeros(0)
     present = torch.ones(1, words)
 
     def ask(there: Tensor) -> Tensor:
-        texts = [reading.without(row == 0) for row in there.numpy()]
-        return torch.from_numpy(_centred(classifier.logits(texts), np.full(len(texts), target)))
+        return torch.from_numpy(score([reading.without(row == 0) for row in there.numpy()]))
 
     options: dict[str, Any] = {"baselines": 0, "perturbations_per_eval": words}
     if orders is None:

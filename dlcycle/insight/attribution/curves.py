@@ -75,17 +75,24 @@ def follow_words(classifier: TextClassifier, attributions: Sequence[Attribution]
     return WordCurves(mine[:, 0], random[:, 0], mine[:, 1], random[:, 1])
 
 
-def drawn_curve(attributed: Floats, random: Floats, *, seed: int) -> dict[str, Any]:
+def drawn_curves(curves: WordCurves, *, seed: int) -> dict[str, Any]:
     """Means over the texts at each step, with the 95 % interval of the difference.
 
     Args:
-        attributed: (N, STEPS + 1) probabilities, words in the order of their contributions.
-        random: (N, STEPS + 1) the same in random order.
-        seed: of the resamples, each drawn once for both.
+        curves: of at least one text.
+        seed: of the resamples, each drawn once for both orders.
 
     Returns:
-        {"share" (of the words, 0 to 1), "attributed", "random", "low", "high" (attributed - random)}: lists.
+        {"deletion", "insertion"}, each {"share" (of the words, 0 to 1), "attributed", "random", "low", "high"
+        (attributed - random)}: lists, one number a step.
     """
+    return {
+        "deletion": _drawn(curves.deletion, curves.random_deletion, seed=seed),
+        "insertion": _drawn(curves.insertion, curves.random_insertion, seed=seed),
+    }
+
+
+def _drawn(attributed: Floats, random: Floats, *, seed: int) -> dict[str, list[float]]:
     replicates = resampled_means(attributed - random, seed=seed, resamples=RESAMPLES)
     low, high = np.quantile(replicates, TAILS, axis=0)
     return {

@@ -18,7 +18,7 @@ from dlcycle.insight.attribution.checks import (
     verdict,
 )
 from dlcycle.insight.attribution.choose import choose_readable, content_order
-from dlcycle.insight.attribution.curves import drawn_curve, follow_words
+from dlcycle.insight.attribution.curves import drawn_curves, follow_words
 from dlcycle.insight.attribution.explainer import Explainer, explain_texts
 from dlcycle.insight.attribution.ranks import rank_correlation
 from dlcycle.insight.attribution.redraw import shuffled_weights
@@ -41,9 +41,9 @@ def check_faithfulness(
     """Check whether explanations of the model's decisions say what moves the model.
 
     Taken out or put in, the words that are said to speak for a decision must change it more than random words do, and
-    the explanations must change when the weights of the model do: else nothing may be read from them, the level is
-    "bad". If contributions do not add up or other methods disagree, or if something could not be judged, the level is
-    "careful". A check passes if its whole 95 % interval keeps its limit.
+    the explanations must change when the model's weights do: else the level is "bad". If contributions do not add up,
+    other methods disagree or something could not be judged, it is "careful". A check passes if its whole 95 % interval
+    keeps its limit.
 
     Args:
         classifier: the model; its network is not changed.
@@ -55,7 +55,7 @@ def check_faithfulness(
     Returns:
         {"level", "sentence", "rows" (texts checked), "method", "checks": [{"name", "title", "passed" (None: could not
         be judged), "value" (metric), "unit", "limit", "direction", "message", "explanation"}], "curves": {"deletion",
-        "insertion"} (what `drawn_curve` gives; {} without texts), "agreement": what `compare_methods` gives}.
+        "insertion"} (see `drawn_curves`; {} without texts), "agreement": what `compare_methods` gives}.
 
     Raises:
         DataError: an explanation is not finite.
@@ -64,12 +64,9 @@ def check_faithfulness(
         insertion; Adebayo et al. (2018) for shuffled weights; Krishna et al. (2022) for agreement.
     """
     texts = frame["text"].tolist()
+    order = content_order(texts, seed=seed)
     places, readings = choose_readable(
-        texts,
-        tokenizer=classifier.tokenizer,
-        order=content_order(texts, seed=seed),
-        most=settings.check_rows,
-        least_words=LEAST_WORDS,
+        texts, tokenizer=classifier.tokenizer, order=order, most=settings.check_rows, least_words=LEAST_WORDS
     )
     sample = [texts[place] for place in places]
     targets = classifier.predict(sample).probabilities.argmax(1)
@@ -91,12 +88,7 @@ def check_faithfulness(
         "rows": len(sample),
         "method": settings.method,
         "checks": checks,
-        "curves": {
-            "deletion": drawn_curve(followed.deletion, followed.random_deletion, seed=seed),
-            "insertion": drawn_curve(followed.insertion, followed.random_insertion, seed=seed),
-        }
-        if sample
-        else {},
+        "curves": drawn_curves(followed, seed=seed) if sample else {},
         "agreement": agreement,
     }
 

@@ -1,17 +1,16 @@
 """Scores of token ids by gradients at the embedding, in batches of texts of similar length and bounded size."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from captum.attr import IntegratedGradients, LayerGradientXActivation, LayerIntegratedGradients
 from torch import Tensor, nn
 
 from dlcycle.errors import ModelFileError
+from dlcycle.insight.attribution.memory import CURE, Memory, device_of, graph_from_embedding
 from dlcycle.insight.attribution.shortcuts import (
     POINTS,
     convolution_scores,
@@ -19,20 +18,15 @@ from dlcycle.insight.attribution.shortcuts import (
     smooth_scores,
     target_scores,
 )
+from dlcycle.insight.bootstrap import Floats, Ints
 from dlcycle.model.text import ConvolutionNetwork, RecurrentNetwork, pad_rows
 from dlcycle.model.tokenizer import PAD, Ids
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 SIMILAR = 0.75
 """Length of the shortest text of a batch, as a share of the longest."""
-BATCH_BYTES = 2**25
-"""What a batch takes on a CPU at most: larger ones fall out of its cache and are slower. A GRU, whose many small
-operations want wide batches, is not held to it."""
 TOLERANCE = 2e-3
 """Logits, summed over a text, by which the rules of 7 and of 15 points may differ for the latter to be believed. The
 error of 15 points falls as the power 1.5 of that difference (Piessens et al., 1983): it is below 1e-4."""
-CURE = 'set explain.method = "occlusion" or "shapley", which need no embedding'
 
 
 def id_scores(
@@ -42,31 +36,24 @@ def id_scores(
     *,
     method: Literal["integrated_gradients", "gradient_x_input"],
     steps: int,
-    limit: int,
+    memory: Memory,
 ) -> tuple[list[Floats], Floats]:
     """What each id contributes to the centred logit of a class.
 
     Args:
-        network: in evaluation mode, without parameters that require gradients; left as it is.
+        network: with a layer `embedding`, see `check_embedding`; in evaluation mode, without parameters that require
+            gradients; left as it is.
         rows: N arrays of ids.
         targets: (N,) classes.
         method: see `attribute`.
         steps: points of the line from padding to the text, at most.
-        limit: bytes that a batch may take, but for one point of the longest text.
+        memory: what a batch may hold, but for one point of one text, which it always holds.
 
     Returns:
         N arrays (T,) of scores, and the scores (N,) of the rows with each id embedded as padding.
-
-    Raises:
-        ModelFileError: the network has no layer `embedding` that gives (N, L, E).
     """
-    if not isinstance(getattr(network, "embedding", None), nn.Module):
-        needs = f'explain.method = "{method}" needs a network with a layer `embedding` that alone reads the ids'
-        raise ModelFileError(f"{needs}, and {type(network).__name__} has none; {CURE}")
     base, scores = np.zeros(len(rows)), [np.zeros(0)] * len(rows)
-    if not rows:
-        return scores, base
-    batches = _Batches(network, rows, targets, _bytes_of_an_id(network, max(rows, key=len)), _room(network, limit))
+    batches = _Batches(network, rows, targets, memory)
     everything = np.arange(len(rows))
     for chunk, inputs, _ in batches.each(everything, points=1):
         base[chunk] = _bases(network, *inputs).cpu().numpy()
@@ -75,6 +62,17 @@ def id_scores(
     if method == "integrated_gradients":
         _integrate(batches, scores, steps=steps)
     return scores, base
+
+
+def check_embedding(network: Any, *, method: str) -> None:
+    """Refuse a network without a layer `embedding`, where gradients would be taken.
+
+    Raises:
+        ModelFileError: it has none.
+    """
+    if not isinstance(getattr(network, "embedding", None), nn.Module):
+        needs = f'explain.method = "{method}" needs a network with a layer `embedding` that alone reads the ids'
+        raise ModelFileError(f"{needs}, and {type(network).__name__} has none; {CURE}")
 
 
 def _integrate(batches: "_Batches", scores: list[Floats], *, steps: int) -> None:
@@ -87,7 +85,10 @@ def _integrate(batches: "_Batches", scores: list[Floats], *, steps: int) -> None
     # Recurrent networks bend too much for few points: most of their texts would be computed twice.
     if steps > POINTS and type(network) is not RecurrentNetwork:
         rough = [numbers[:0]]
-        for chunk, inputs, _ in batches.each(numbers, points=POINTS):
+        for chunk, inputs, room in batches.each(numbers, points=POINTS):
+            if room < POINTS:  # its points are asked for all at once
+                rough.append(chunk)
+                continue
             values, errors = smooth_scores(network, *inputs)
             batches.put(scores, chunk, values)
             # Written so that what is not a number is not believed.
@@ -104,18 +105,17 @@ class _Batches:
     network: nn.Module
     rows: Sequence[Ids]
     targets: Ints
-    bytes_of_an_id: int
-    limit: int
+    memory: Memory
 
     def each(self, numbers: Ints, *, points: int) -> Iterator[tuple[Ints, tuple[Tensor, Tensor, Tensor], int]]:
         """Numbers of the rows of each batch, its tokens, lengths and targets, and the points of a row that fit in."""
-        device = _device(self.network)
+        device = device_of(self.network)
         lengths = np.array([len(self.rows[number]) for number in numbers], dtype=np.int64)
         order = np.argsort(-lengths, kind="stable")
         start = 0
         while start < len(order):
             longest = int(lengths[order[start]])
-            room = max(1, self.limit // (self.bytes_of_an_id * longest))
+            room = self.memory.rows(longest)
             alike = int((lengths[order[start:]] >= SIMILAR * longest).sum())
             stop = start + min(max(1, room // points), alike)
             chunk = numbers[order[start:stop]]
@@ -128,60 +128,6 @@ class _Batches:
         """Put the scores (n, L) of a batch to their rows, without the padding."""
         for number, row in zip(chunk, values.cpu().numpy(), strict=True):
             scores[number] = row[: len(self.rows[number])]
-
-
-def _device(network: nn.Module) -> torch.device:
-    return next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-
-
-def _room(network: nn.Module, limit: int) -> int:
-    """Bytes of a batch by the measure of `_bytes_of_an_id`."""
-    if isinstance(getattr(network, "recurrent", None), nn.GRU):
-        # Rows that are turned round, and the nodes of so many small operations, are not in that measure.
-        return limit // 2
-    return min(limit, BATCH_BYTES) if _device(network).type == "cpu" else limit
-
-
-def _bytes_of_an_id(network: Any, row: Ids) -> int:
-    """Bytes that one id at one point takes, found by asking torch what it saves for the gradient of the longest row."""
-    tokens, lengths = (part.to(_device(network)) for part in pad_rows([row]))
-    known = {value.untyped_storage().data_ptr() for value in [*network.parameters(), *network.buffers()]}
-    saved: dict[int, int] = {}
-    leaves: list[Tensor] = []
-
-    def keep(value: Tensor) -> Tensor:
-        storage = value.untyped_storage()
-        if storage.data_ptr() not in known:
-            saved[storage.data_ptr()] = storage.nbytes()
-        return value
-
-    watched = torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value)
-    with _beginning_at_embedding(network, leaves), torch.enable_grad(), watched:
-        logits = network(tokens, lengths)
-    if not leaves:
-        raise ModelFileError(f"{type(network).__name__} does not use its layer `embedding`; {CURE}")
-    # The points of the line, their gradients, and the copies of both that captum makes.
-    del logits
-    return -(-(sum(saved.values()) + 4 * leaves[0].nbytes) // len(row))
-
-
-@contextmanager
-def _beginning_at_embedding(network: Any, leaves: list[Tensor]) -> Iterator[None]:
-    """Let the graph begin at the embedding's output, which is put into `leaves`."""
-
-    def begin(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Tensor:
-        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        if not isinstance(output, Tensor) or output.dim() != 3 or shape[:2] != tuple(inputs[0].shape):
-            wanted = f"expected `embedding` to give (N, L, E) for ids (N, L) = {tuple(inputs[0].shape)}"
-            raise ModelFileError(f"{wanted}, got {shape}; {CURE}")
-        leaves.append(output.detach().requires_grad_())
-        return leaves[-1]
-
-    hook = network.embedding.register_forward_hook(begin)
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 def _bases(network: Any, tokens: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
@@ -201,7 +147,7 @@ def _total(network: nn.Module) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
 
 
 def _slopes(network: Any, tokens: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
-    with _beginning_at_embedding(network, []):
+    with graph_from_embedding(network):
         found = LayerGradientXActivation(_total(network), network.embedding).attribute(
             tokens, additional_forward_args=(lengths, targets)
         )

@@ -45,7 +45,9 @@ def top_overlap(first: npt.ArrayLike, second: npt.ArrayLike, *, most: int = 3) -
     return len(tops[0] & tops[1]) / max(1, len(tops[0]))
 
 
-def mean_of_rows(values: npt.ArrayLike, *, seed: int, reason: str) -> dict[str, Any]:
+def mean_of_rows(
+    values: npt.ArrayLike, *, seed: int, reason: str, within: tuple[float, float] = (-1.0, 1.0)
+) -> dict[str, Any]:
     """The mean of one number a row as a metric; undefined for fewer than `LEAST_ROWS` rows.
 
     Resamples of few rows are too much alike: of gains without effect the bootstrap's interval lies above 0 in 24 % of
@@ -56,6 +58,7 @@ def mean_of_rows(values: npt.ArrayLike, *, seed: int, reason: str) -> dict[str, 
         values: (N,) numbers.
         seed: of the resamples.
         reason: why there are too few rows, if so.
+        within: the smallest and the largest value that there can be.
     """
     numbers = np.asarray(values, dtype=np.float64)
     rows = len(numbers)
@@ -64,7 +67,8 @@ def mean_of_rows(values: npt.ArrayLike, *, seed: int, reason: str) -> dict[str, 
     mean = float(numbers.mean())
     if rows <= FEW_ROWS:
         half = float(scipy.stats.t.ppf(TAILS[1], rows - 1) * numbers.std(ddof=1) / np.sqrt(rows))
-        return measured(mean, mean - half, mean + half, n=rows)
+        low, high = np.clip([mean - half, mean + half], *within).tolist()
+        return measured(mean, low, high, n=rows)
     return measure(mean, resampled_means(numbers, seed=seed)[:, 0], n=rows)
 
 

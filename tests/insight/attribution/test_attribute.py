@@ -11,6 +11,7 @@ from dlcycle.config import AttributionMethod, ModelSpec
 from dlcycle.errors import DataError, ModelFileError
 from dlcycle.insight.attribution import gradients
 from dlcycle.insight.attribution.attribute import Attribution, attribute
+from dlcycle.insight.attribution.memory import measure_memory
 from dlcycle.model.artifact import TextClassifier
 from dlcycle.model.reading import read_texts
 from dlcycle.model.text import NetworkSpec, build_text_model, network_logits, pad_rows
@@ -70,6 +71,19 @@ class Product(nn.Module):
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         keep = torch.arange(tokens.shape[1]) < lengths[:, None]
         return (1 + 0.5 * self.table(tokens) * keep[..., None]).prod(1)
+
+
+class Wide(nn.Module):
+    """No `embedding`, and much to keep of each id."""
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.table, self.head = nn.Embedding(tokens, 2048), nn.Linear(2048, 3)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        keep = torch.arange(tokens.shape[1]) < lengths[:, None]
+        return self.head((self.table(tokens).tanh() * keep[..., None]).sum(1)).tanh()
 
 
 def own_classifier(kind: type[nn.Module]) -> TextClassifier:
@@ -209,6 +223,38 @@ def test_memory_decides_about_time_alone(architecture: str) -> None:
     targets = [0] * len(texts)
     small, large = (attribute(classifier, texts, targets, memory_megabytes=size) for size in (1, 512))
     assert_equal(small, large, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "method"),
+    [
+        *itertools.product([*ARCHITECTURES, "own"], ["occlusion", "shapley"]),
+        # What other networks do at the points of the line does not pass through them as a whole.
+        *itertools.product(["bag", "transformer"], ["integrated_gradients", "gradient_x_input"]),
+    ],
+)
+def test_no_batch_takes_more_than_the_memory(architecture: str, method: AttributionMethod) -> None:
+    own = architecture == "own"
+    classifier = own_classifier(Wide) if own else make_classifier(architecture, embedding=256)
+    classifier.network.requires_grad_(False)
+    texts = [" ".join(WORDS * 2), *make_texts(8)]
+    ids = classifier.tokenizer.encode(texts)
+    gradients = method in ("integrated_gradients", "gradient_x_input")
+    memory = measure_memory(classifier.network, ids, megabytes=2, gradients=gradients)
+    shapes: list[tuple[int, int]] = []
+    classifier.network.register_forward_pre_hook(lambda _network, inputs: shapes.append(tuple(inputs[0].shape)))
+    found, most = {}, {}
+    for megabytes in (2, 512):
+        shapes.clear()
+        found[megabytes] = attribute(
+            classifier, texts, [0] * len(texts), method=method, samples=1, memory_megabytes=megabytes
+        )
+        most[megabytes] = max(shapes)[0]
+        if megabytes == 2:
+            assert all(rows == 1 or rows * length * memory.bytes_of_an_id <= 2 * 2**20 for rows, length in shapes)
+    assert 1 < most[2] < most[512], "control: the memory is what kept them small"
+    # Where 15 points of a text do not fit, all points are taken, a few at a time.
+    assert_equal(found[2], found[512], atol=1e-4 if method == "integrated_gradients" else 1e-5)
 
 
 class Kink(Sum):

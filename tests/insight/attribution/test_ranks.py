@@ -60,3 +60,9 @@ def test_shuffled_weights_keep_the_numbers_the_buffers_and_the_zero_of_padding()
             assert torch.equal(other.flatten().sort().values, value.flatten().sort().values)
     again = shuffled_weights(network, seed=0)
     assert all(torch.equal(a, b) for a, b in zip(shuffled.parameters(), again.parameters(), strict=True))
+
+
+def test_an_interval_ends_where_the_values_end() -> None:
+    overlaps = [1.0] * 9 + [2 / 3]
+    assert mean_of_rows(overlaps, seed=0, reason="", within=(0.0, 1.0))["high"] == 1.0
+    assert mean_of_rows(overlaps, seed=0, reason="", within=(0.0, 2.0))["high"] > 1.0

@@ -148,10 +148,12 @@ def _column(item: Mapping[str, Any]) -> Html:
 
 
 def _explanations(found: Mapping[str, Any]) -> Html | None:
-    lines = [
-        el("li", el("b", NAMES.get(str(name)) or data(str(name), 60)), ": ", data(words, 300))
-        for name, words in list(found.items())[:10]
-    ]
+    lines = []
+    for words in list(found.values())[:10]:
+        term, colon, meaning = str(words).partition(": ")
+        lines.append(
+            el("li", el("b", data(term, 60)), colon, data(meaning, 300)) if colon else el("li", data(words, 300))
+        )
     return el("ul", lines, class_="plain") if lines else None
 
 

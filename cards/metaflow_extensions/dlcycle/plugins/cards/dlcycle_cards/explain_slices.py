@@ -116,7 +116,8 @@ def _mistakes(found: Sequence[Mapping[str, Any]], clusters: Mapping[str, Any]) -
     words_ = (
         join("Mistakes were not grouped: ", data(reason, 300), ".")
         if reason
-        else f"{several(total, 'mistake')}; {several(grouped, 'group')} of like texts among them."
+        else f"{several(total, 'mistake')} of the validation part, {several(grouped, 'group')} of like texts among "
+        "them; shown are mistakes of the test part."
         if value_of(total) is not None
         else "Whether mistakes are alike: not recorded by this run."
     )

@@ -79,7 +79,8 @@ def candidates_table(found: Sequence[Mapping[str, Any]], metric: str) -> Html:
 
 def curves(history: Sequence[Mapping[str, Any]], kept: object = None, why: str = "whose weights were kept") -> Html:
     """Loss and validation metrics by epoch, as drawings and folded numbers; `why` says what is special about `kept`."""
-    drawn = figures.training_curves(history, kept)
+    # Without an epoch matplotlib, which takes half a second to import, is not needed.
+    drawn = figures.training_curves(history, kept) if history else None
     if drawn is None:
         return note("No training curves yet: no epoch has ended with a number.")
     last = history[-1]

@@ -1,18 +1,13 @@
 import json
-import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from dlcycle.config import Costs
 from dlcycle.errors import ConfigError, DataError
-from dlcycle.insight.handover import choose_threshold
-from dlcycle.insight.policies import CURVE_POINTS, price_policies
-from dlcycle.insight.policy_words import action_of, told_difference
+from dlcycle.insight.decisions.policies import CURVE_POINTS, price_policies
 
 LABELS = ["Books", "Toys"]
 Floats = npt.NDArray[np.float64]
@@ -131,36 +126,6 @@ def test_a_model_that_decides_no_test_row_is_not_said_to_decide_some() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("saving", "words"),
-    [
-        ((0.0, 0.0, 0.0), "as much as people alone"),
-        ((0.001, -0.004, 0.004), "as much as people alone"),
-        (
-            (0.0, -1.0, 2.0),
-            "as much as people alone (95 % interval -1.00 to 2.00 of the difference), so a saving is not proven",
-        ),
-        ((20.0, 10.0, 30.0), "20 EUR less than people alone (95 % interval 10 to 30)"),
-        (
-            (-20.0, -30.0, 10.0),
-            "20 EUR more than people alone (95 % interval -10 to 30), so a saving is not proven",
-        ),
-    ],
-)
-def test_no_difference_is_not_told_as_a_saving(saving: tuple[float, float, float], words: str) -> None:
-    metric = dict(zip(("value", "low", "high"), saving, strict=True))
-    assert told_difference(metric, "people alone", "EUR") == words
-
-
-def test_shares_close_to_none_and_to_all_are_not_rounded_to_them() -> None:
-    assert action_of("best", 0.0) == "Let people decide every row"
-    assert action_of("best", 0.002) == "Let the model decide less than 1 % of the rows and people the rest"
-    assert action_of("best", 0.5) == "Let the model decide 50 % of the rows and people the rest"
-    assert action_of("best", 0.999) == "Let the model decide all but a few of the rows and people the rest"
-    assert action_of("best", 1.0) == "Let the model decide every row and weigh what mistakes cost"
-    assert action_of("required_precision", 1.0) == action_of("alone", 1.0) == "Let the model decide every row"
-
-
 def test_a_model_without_mistakes_decides_alone_but_is_not_certain_to_make_none() -> None:
     truth = np.array([0, 1] * 40)
     probabilities = np.where(truth[:, None] == [0, 1], 0.99, 0.01)
@@ -226,34 +191,6 @@ def test_the_order_of_the_rows_does_not_matter() -> None:
     )
 
 
-def cost_at(threshold: float, expected: Floats, prices: Floats, manual: float, capacity: float | None) -> float:
-    """Mean cost of rows without ties, by the definition."""
-    order = sorted(range(len(expected)), key=lambda row: -expected[row])
-    time = len(expected) if capacity is None else math.floor(capacity * len(expected) + 1e-9)
-    people = [row for row in order if expected[row] > threshold][:time]
-    return float(sum(manual if row in people else prices[row] for row in range(len(expected)))) / len(expected)
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    st.lists(
-        st.tuples(st.integers(0, 1000), st.sampled_from([0.0, 1.0, 5.0])),
-        min_size=1,
-        max_size=12,
-        unique_by=lambda row: row[0],
-    ),
-    st.sampled_from([0.0, 0.1, 0.5, 2.0, 9.0]),
-    st.sampled_from([None, 0.0, 0.2, 0.5, 1.0]),
-)
-def test_no_other_threshold_is_cheaper(made: list[tuple[int, float]], manual: float, capacity: float | None) -> None:
-    expected, prices = (np.array(column, dtype=np.float64) for column in zip(*made, strict=True))
-    expected /= 100
-    chosen = choose_threshold(expected, prices, manual=manual, capacity=capacity)
-    assert math.isfinite(chosen)
-    least = min(cost_at(each, expected, prices, manual, capacity) for each in [-1.0, manual, *expected])
-    assert cost_at(chosen, expected, prices, manual, capacity) == pytest.approx(least, abs=1e-9)
-
-
 def test_dearer_people_get_fewer_rows_and_less_time_never_pays() -> None:
     truth, probabilities = rows(800, seed=9)
     handed = [
@@ -291,16 +228,16 @@ def test_savings_are_paired() -> None:
 
 @pytest.mark.slow
 def test_intervals_hold_the_true_cost_and_the_true_saving() -> None:
-    """The true cost at a fixed threshold comes from 400,000 rows; 200 simulations of 95 % vary by 1.5 points."""
+    """The true cost at a fixed threshold comes from 100,000 rows; 100 simulations of 95 % vary by 2.2 points."""
     costs, validation = Costs(manual=0.2), rows(1000, seed=0)
-    true = priced(*rows(400_000, seed=1), costs, validation=validation)
+    true = priced(*rows(100_000, seed=1), costs, validation=validation)
     hits = {"cost": 0, "saving": 0}
-    for seed in range(200):
+    for seed in range(100):
         result = priced(*rows(500, seed=seed + 2), costs, validation=validation, seed=seed)
         cost = of(result, "best")["cost"]
         hits["cost"] += cost["low"] <= of(true, "best")["cost"]["value"] <= cost["high"]
         hits["saving"] += result["saving"]["low"] <= true["saving"]["value"] <= result["saving"]["high"]
-    assert min(hits.values()) / 200 >= 0.90
+    assert min(hits.values()) / 100 >= 0.885
 
 
 def test_what_does_not_fit_is_refused() -> None:

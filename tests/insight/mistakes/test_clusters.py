@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from dlcycle.insight.mistake_clusters import LEAST_MISTAKES, mistake_clusters
+from dlcycle.insight.mistakes.clusters import LEAST_MISTAKES, mistake_clusters
 
 TOPICS = {
     "camera": ["camera", "lens", "tripod", "shutter", "zoom", "flash", "battery", "focus"],
@@ -87,7 +87,7 @@ def test_where_all_is_wrong_no_region_is_worse() -> None:
 
 def test_large_parts_are_sampled_whatever_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, most in (("MOST_TEXTS", 200), ("MOST_MISTAKES", 30)):
-        monkeypatch.setattr(f"dlcycle.insight.mistake_clusters.{name}", most)
+        monkeypatch.setattr(f"dlcycle.insight.mistakes.clusters.{name}", most)
     validation, correct, training, test, _ = planted(8)
     found = search(validation, correct, training, test)
     assert found["mistakes"] == (~correct).sum() > 30 >= sum(cluster["mistakes"] for cluster in found["clusters"])

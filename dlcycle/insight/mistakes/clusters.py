@@ -99,32 +99,25 @@ def mistake_clusters(
         (1, 'the model makes 1 mistake on the validation part; clusters need at least 10')
     """
     right = np.asarray(correct, dtype=np.bool_)
-    mistakes = [text for text, good in zip(validation_texts, right, strict=True) if not good]
-    total = len(mistakes)
-
-    def nothing(reason: str) -> dict[str, Any]:
-        return {"mistakes": total, "reason": reason}
-
+    mistakes, others = (
+        [text for text, good in zip(validation_texts, right, strict=True) if good == wanted] for wanted in (False, True)
+    )
+    found, total = {"mistakes": len(mistakes)}, several(len(mistakes), "mistake")
     need = f"on the validation part; clusters need at least {LEAST_MISTAKES}"
-    if total < LEAST_MISTAKES:
-        return nothing(f"the model makes {several(total, 'mistake')} {need}")
+    if len(mistakes) < LEAST_MISTAKES:
+        return found | {"reason": f"the model makes {total} {need}"}
     space = _learn_space(training_texts, seed=seed)
     if space is None:
-        return nothing("no two training texts share a word, so texts cannot be compared")
+        return found | {"reason": "no two training texts share a word, so texts cannot be compared"}
     words = space.words(_sample(mistakes, MOST_MISTAKES, seed=seed))
     places = space.places(words)
     known = np.flatnonzero(places.any(axis=1))
     if len(known) < LEAST_MISTAKES:
-        return nothing(f"words of the training part are in {len(known):,} of {several(total, 'mistake')} {need}")
-    others = [text for text, good in zip(validation_texts, right, strict=True) if good]
+        return found | {"reason": f"words of the training part are in {len(known):,} of {total} {need}"}
     usual = space.words(_sample(others, MOST_TEXTS, seed=seed))
     clusters, centres = _described(words[known], places[known], usual, space=space, seed=seed)
     radii = np.array([cluster["radius"] for cluster in clusters])
-    return {
-        "mistakes": total,
-        "clusters": clusters,
-        "members": _members(space, test_texts, centres=centres, radii=radii),
-    }
+    return found | {"clusters": clusters, "members": _members(space, test_texts, centres=centres, radii=radii)}
 
 
 def _sample(texts: Sequence[str], most: int, *, seed: int) -> list[str]:

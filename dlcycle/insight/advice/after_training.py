@@ -1,17 +1,13 @@
-"""What to do next, ranked: the findings of a training run turned into decisions with their reason and command."""
+"""What to do next after a model was trained, ranked: each finding with its reason and the line that mends it."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from dlcycle.config import Architecture
+from dlcycle.insight.advice.items import Item, Level, item, ranked
 from dlcycle.plan.criteria import quoted
 
-Level = Literal["fix", "decide", "consider", "fine"]
-Item = dict[str, str]
-
-LEVELS: tuple[str, ...] = get_args(Level)
-"""From what makes the result wrong or fails a goal to what needs nothing."""
 _WORTH_A_THOUGHT = 0.01
 """Share of texts cut at `max_tokens`, or of rows without a label, from which the list speaks of it."""
 _SEE_REMOVED = 'dlcycle.data.dataset.table_from_bytes(run.data.removed["parquet"])'
@@ -54,25 +50,21 @@ def next_steps(
         epochs: most epochs that the training was allowed.
 
     Returns:
-        Dicts of "level" (one of `LEVELS`, in this order), "title" (a sentence), "reason" and "action" (a line of the
-        project file, a command, or "").
+        Dicts of "level" (of `dlcycle.insight.advice.items.LEVELS`, in this order), "title" (a sentence), "reason" and
+        "action" (a line of the project file, a command, or "").
     """
     others = [name for name in get_args(Architecture) if name != selected["architecture"]]
     candidates = f"[model] candidates = {json.dumps(others)}"
-    items = [
-        *_from_checks(consistency, split["leakage"]),
-        *_from_gates(gates, comparison, candidates),
-        *_from_comparison(comparison, candidates),
-        *_from_cleaning(cleaning),
-        *_from_findings([*source["findings"], *cleaning["findings"], *split["findings"]]),
-        *_from_training(selected, epochs),
-    ]
-    return sorted(items, key=lambda item: LEVELS.index(item["level"]))
-
-
-def item(level: Level, title: str, reason: str, action: str = "") -> Item:
-    """Return something to do: how urgent, a sentence, why, and a line of the project file or a command."""
-    return {"level": level, "title": title, "reason": reason, "action": action}
+    return ranked(
+        [
+            *_from_checks(consistency, split["leakage"]),
+            *_from_gates(gates, comparison, candidates),
+            *_from_comparison(comparison, candidates),
+            *_from_cleaning(cleaning),
+            *_from_findings([*source["findings"], *cleaning["findings"], *split["findings"]]),
+            *_from_training(selected, epochs),
+        ]
+    )
 
 
 def _from_checks(consistency: Mapping[str, Any], leakage: Mapping[str, Any]) -> Iterator[Item]:

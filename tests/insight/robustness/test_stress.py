@@ -17,7 +17,7 @@ from dlcycle.data.dataset import build_dataset
 from dlcycle.data.labels import class_indices
 from dlcycle.data.perturb import perturb_texts
 from dlcycle.errors import DataError
-from dlcycle.insight.robustness import TITLES, measure_robustness, robustness_metrics, shown_changes
+from dlcycle.insight.robustness.stress import TITLES, measure_robustness, robustness_metrics, shown_changes
 from dlcycle.model import load_model
 from dlcycle.model.artifact import TextClassifier, pack_model
 from dlcycle.model.crossfit import sample_rows
@@ -323,8 +323,9 @@ def test_what_changed_is_shown_with_what_is_around_it() -> None:
 
 
 @pytest.mark.slow
-def test_on_real_data_typos_cost_little_and_the_attack_costs_more(ecommerce_csv: pathlib.Path) -> None:
-    root = pathlib.Path(__file__).resolve().parent.parent.parent
+def test_on_real_data_typos_cost_little_and_the_attack_costs_more(
+    root: pathlib.Path, ecommerce_csv: pathlib.Path
+) -> None:
     project = validate_project(parse_project((root / "configs" / "ecommerce.toml").read_text()))
     project = project.model_copy(update={"train": project.train.model_copy(update={"epochs": 3})})
     data = build_dataset(project, uri=str(ecommerce_csv)).frame

@@ -1,8 +1,7 @@
 """Who should decide which rows, in money: the plan's prices applied to ways of sharing the work with people.
 
-A price of a decision falls due with the true class, so before the truth is known each class has an expected cost: its
-prices weighted with the probabilities of the true classes. Whatever is chosen (the threshold from which a row goes to
-a person, the best policy) is chosen on the validation part; money is measured on the test part.
+Whatever is chosen (the threshold from which a row goes to a person, the best policy) is chosen on the validation part;
+money is measured on the test part.
 
 Rows of equal expected cost are treated alike: where people have time for only some of them, each has the same chance,
 and its cost is the mean. So no result depends on the order of the rows.
@@ -15,11 +14,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse
 
 from dlcycle.config import Costs
-from dlcycle.errors import DataError
-from dlcycle.insight.automation import decided_automatically
 from dlcycle.insight.bootstrap import (
     RESAMPLES,
     Bools,
@@ -31,30 +27,15 @@ from dlcycle.insight.bootstrap import (
     resampled_counts,
     share,
 )
-from dlcycle.insight.business import decision_prices, highest_price, unseen_mistakes
-from dlcycle.insight.calibration import row_blocks
-from dlcycle.insight.handover import TIE, choose_threshold, handed_over, most_rows
-from dlcycle.insight.metrics import Decisions
-from dlcycle.insight.policy_words import TITLES, Policy, advice, explained
+from dlcycle.insight.decisions.automation import decided_automatically
+from dlcycle.insight.decisions.costs import highest_price, unseen_mistakes
+from dlcycle.insight.decisions.expected_costs import PricedRows, price_rows
+from dlcycle.insight.decisions.handover import TIE, choose_threshold, handed_over, most_rows
+from dlcycle.insight.decisions.policy_words import TITLES, Policy, advice, explained
 from dlcycle.plan.criteria import check_costs
 
 CURVE_POINTS = 41
 _ROWS = 1000
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """What the decisions on N rows need, in place of the (N, C) probabilities."""
-
-    likeliest: Decisions
-    chosen: Ints
-    """Class of the least expected cost, (N,)."""
-    expected: Floats
-    """Expected cost of that class, (N,)."""
-    likeliest_prices: Floats
-    """What the most probable class costs in truth, (N,)."""
-    chosen_prices: Floats
-    """What the class of the least expected cost costs in truth, (N,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +67,10 @@ def price_policies(
 ) -> dict[str, Any]:
     """Price ways of sharing the decisions between the model and people, and name the cheapest.
 
-    "alone": the most probable class. "cost_aware": the class of the least expected cost. "required_precision": rows
-    of a high probability are decided by the model, the rest by people. "best": cost-aware, and rows whose expected
-    cost exceeds a threshold go to people, the most expensive first and no more than `costs.capacity` allows. "people":
-    all rows, if they have time for them. A person is taken to decide rightly. Intervals take the threshold, and the
-    rows that capacity leaves to the model, as given.
+    "alone": the most probable class. "cost_aware": the class of the least expected cost. "required_precision": people
+    decide the rows of a low probability. "best": cost-aware, and rows whose expected cost exceeds a threshold go to
+    people, the most expensive first, as far as `costs.capacity` allows. "people": all rows. A person is taken to decide
+    rightly. Intervals take the threshold, and the rows that capacity leaves to the model, as given.
 
     Args:
         truth: True class indices of the test part, (N,).
@@ -99,17 +79,15 @@ def price_policies(
         validation_probabilities: Of the validation part, (M, C).
         labels: Names of the C classes.
         costs: `plan.costs`. Without `manual` there are only "alone" and "cost_aware", and no curve.
-        automation_threshold: Probability from which on the decisions reach `plan.required_precision`, as
-            `dlcycle.insight.automation.automation` found it; None if none does.
-        seed: Seed of the resamples, which all policies share, so that their differences are paired.
+        automation_threshold: Probability that reaches `plan.required_precision`, from `automation`; None if none does.
+        seed: Of the resamples, which all policies share, so that their differences are paired.
         resamples: Number of resamples.
 
     Returns:
         {"currency", "rows", "policies": [{"name", "title", "cost" (measured, per 1,000 rows), "automated" (share that
-        the model decides), "threshold", "explanation"}], "best" (the name of the cheapest on the validation part, the
-        simplest of equals), "saving" (what it saves against the cheaper of "alone" and "people", measured),
-        "capacity", "manual", "curve": [{"share", "cost", "low", "high"}] (cost against the share that the model
-        decides, the cheapest to risk first), "sentence"}; or {"reason", "config"} without prices.
+        the model decides), "threshold", "explanation"}], "best" (the cheapest on the validation part, the simplest of
+        equals), "saving" (measured, against the cheaper of "alone" and "people"), "capacity", "manual", "curve":
+        [{"share" (that the model decides), "cost", "low", "high"}], "sentence"}; without prices {"reason", "config"}.
 
     Raises:
         DataError: A part has no rows.
@@ -122,86 +100,29 @@ def price_policies(
         reason = "The plan has no prices, so nobody can say what the decisions cost or which of them people should make"
         return {"reason": reason, "config": '[plan] costs = { currency = "EUR", error = 1.0, manual = 0.2 }'}
     check_costs(costs, labels)
-    test = _read_rows(truth, probabilities, part="test", labels=labels, costs=costs)
-    validation = _read_rows(validation_truth, validation_probabilities, part="validation", labels=labels, costs=costs)
-    threshold = (
-        None
-        if costs.manual is None
-        else choose_threshold(
-            validation.expected, validation.chosen_prices, manual=costs.manual, capacity=costs.capacity
-        )
-    )
+    test = price_rows(truth, probabilities, part="test", labels=labels, costs=costs)
+    validation = price_rows(validation_truth, validation_probabilities, part="validation", labels=labels, costs=costs)
+    threshold = _threshold(validation, costs)
     plans, rehearsed = (
         _plans(rows, costs, threshold=threshold, automation_threshold=automation_threshold)
         for rows in (test, validation)
     )
     best = _cheapest(rehearsed, costs)
     money = _measure(test, plans, best, costs, seed=seed, resamples=resamples)
-    thresholds = {"required_precision": automation_threshold, "best": threshold}
-    result = {
-        "currency": costs.currency,
-        "rows": len(test.expected),
-        "policies": [
-            {
-                "name": name,
-                "title": TITLES[name],
-                "cost": money["costs"][name],
-                "automated": money["automated"][name],
-                "threshold": thresholds.get(name),
-                "explanation": explained(name, thresholds.get(name), costs, fits=_fits(plan, costs.capacity)),
-            }
-            for name, plan in plans.items()
-        ],
-        "best": best,
-        "saving": money["saving"],
-        "capacity": costs.capacity,
-        "manual": costs.manual,
-        "curve": money["curve"],
-    }
-    return result | {"sentence": advice(result, reference=money["reference"])}
+    return _told(
+        plans, best, money, thresholds={"required_precision": automation_threshold, "best": threshold}, costs=costs
+    )
 
 
-def _read_rows(
-    truth: npt.ArrayLike, probabilities: npt.NDArray[Any], *, part: str, labels: Sequence[str], costs: Costs
-) -> _Rows:
-    true = np.asarray(truth, dtype=np.int64)
-    if not len(true):
-        raise DataError(f"The {part} part has no rows, so its decisions have no price. Raise split.{part}.")
-    if probabilities.shape != (len(true), len(labels)):
-        shape = (len(true), len(labels))
-        raise ValueError(f"probabilities of the {part} part: expected shape {shape}, got {probabilities.shape}")
-    if not 0 <= true.min() <= true.max() < len(labels):
-        raise ValueError(f"class indices of the {part} part: expected 0 to {len(labels) - 1}")
-    likeliest, chosen = (np.empty(len(true), dtype=np.int64) for _ in range(2))
-    confidence, expected = np.empty(len(true)), np.empty(len(true))
-    special = _special_prices(labels, costs)
-    for rows in row_blocks(*probabilities.shape):
-        block = np.asarray(probabilities[rows], dtype=np.float64)
-        likeliest[rows], confidence[rows] = block.argmax(axis=1), block.max(axis=1)
-        of_class = costs.error * (block.sum(axis=1, keepdims=True) - block) + block @ special
-        expected[rows] = least = of_class.min(axis=1)
-        tied = of_class <= (least + TIE * (1 + np.abs(least)))[:, None]
-        chosen[rows] = np.where(tied, block, -1.0).argmax(axis=1)  # of equally cheap classes the most probable
-    made = Decisions(true, likeliest, confidence, probabilities[np.arange(len(true)), true])
-    prices = (decision_prices(true, each, labels=labels, costs=costs) for each in (likeliest, chosen))
-    return _Rows(made, chosen, expected, *prices)
-
-
-def _special_prices(labels: Sequence[str], costs: Costs) -> scipy.sparse.csr_array:
-    """By how much `matrix` departs from `error` for mistakes and 0 for right decisions, (C, C)."""
-    place = {label: index for index, label in enumerate(labels)}
-    entries = [
-        (place[true], place[chosen], price - (0.0 if true == chosen else costs.error))
-        for true, prices in costs.matrix.items()
-        for chosen, price in prices.items()
-    ]
-    lines, columns, values = np.array(entries, dtype=np.float64).reshape(-1, 3).T
-    where = (lines.astype(np.int64), columns.astype(np.int64))
-    return scipy.sparse.csr_array((values, where), shape=(len(labels), len(labels)))
+def _threshold(validation: PricedRows, costs: Costs) -> float | None:
+    """The expected cost above which rows go to people; None if a person's decision has no price."""
+    if costs.manual is None:
+        return None
+    return choose_threshold(validation.expected, validation.chosen_prices, manual=costs.manual, capacity=costs.capacity)
 
 
 def _plans(
-    rows: _Rows, costs: Costs, *, threshold: float | None, automation_threshold: float | None
+    rows: PricedRows, costs: Costs, *, threshold: float | None, automation_threshold: float | None
 ) -> dict[Policy, _Plan]:
     """Each policy that the prices allow, applied to the rows."""
     nobody = np.zeros(len(rows.expected))
@@ -234,7 +155,7 @@ def _cheapest(plans: Mapping[Policy, _Plan], costs: Costs) -> Policy:
 
 
 def _measure(
-    rows: _Rows, plans: Mapping[Policy, _Plan], best: Policy, costs: Costs, *, seed: int, resamples: int
+    rows: PricedRows, plans: Mapping[Policy, _Plan], best: Policy, costs: Costs, *, seed: int, resamples: int
 ) -> dict[str, Any]:
     """Cost, share automated, saving and curve, all on the same resamples of the distinct kinds of rows."""
     cells, counts = distinct_cells(
@@ -275,6 +196,7 @@ def _measure(
         low = min(saving["low"], saving["value"] - unseen[second])
         saving |= {"low": low, "high": max(saving["high"], saving["value"] + unseen[first])}
     return {
+        "rows": total,
         "costs": {name: money(index) for index, name in enumerate(names)},
         "automated": {name: automated(name) for name in names},
         "reference": reference,
@@ -284,6 +206,38 @@ def _measure(
             for point, mean in enumerate(money(len(names) + point) for point in range(len(curve)))
         ],
     }
+
+
+def _told(
+    plans: Mapping[Policy, _Plan],
+    best: Policy,
+    money: Mapping[str, Any],
+    *,
+    thresholds: Mapping[Policy, float | None],
+    costs: Costs,
+) -> dict[str, Any]:
+    """The result as plain data, from what `_measure` found, with what it means in words."""
+    result = {
+        "currency": costs.currency,
+        "rows": money["rows"],
+        "policies": [
+            {
+                "name": name,
+                "title": TITLES[name],
+                "cost": money["costs"][name],
+                "automated": money["automated"][name],
+                "threshold": thresholds.get(name),
+                "explanation": explained(name, thresholds.get(name), costs, fits=_fits(plan, costs.capacity)),
+            }
+            for name, plan in plans.items()
+        ],
+        "best": best,
+        "saving": money["saving"],
+        "capacity": costs.capacity,
+        "manual": costs.manual,
+        "curve": money["curve"],
+    }
+    return result | {"sentence": advice(result, reference=money["reference"])}
 
 
 def _curve_places(expected: Floats) -> tuple[Floats, Floats]:

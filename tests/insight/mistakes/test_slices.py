@@ -9,8 +9,8 @@ import scipy.stats
 from dlcycle.data.associations import holm
 from dlcycle.errors import DataError
 from dlcycle.insight.metrics import Decisions
-from dlcycle.insight.mistake_clusters import mistake_clusters
-from dlcycle.insight.slices import MOST_VALUES, find_slices
+from dlcycle.insight.mistakes.clusters import mistake_clusters
+from dlcycle.insight.mistakes.slices import MOST_VALUES, find_slices
 from dlcycle.project_file import validate_project
 
 NAMES = ["Books", "Shoes", "Toys"]
@@ -289,10 +289,13 @@ def test_a_planted_cluster_of_mistakes_is_found_and_proven_on_the_test_part() ->
 
 @pytest.mark.slow
 def test_random_mistakes_are_rarely_taken_for_a_cluster() -> None:
-    """At 5 % over all slices of a run, 40 runs raise more than 6 alarms with a probability of 0.003."""
-    runs = [whole_search(seed=seed, rate=0.2, noise=0.2) for seed in range(40)]
+    """At 5 % over all slices of a run, half of it for worse ones, 20 runs raise more than 3 alarms once in 800 times.
+
+    Without the adjustment of the p-values 7 of these runs raise one.
+    """
+    runs = [whole_search(seed=seed, rate=0.2, noise=0.2) for seed in range(20)]
     assert np.mean([run["clusters"]["found"] for run in runs]) >= 1  # there was something to be fooled by
     assert min(run["tried"] for run in runs) >= 3 + 5 + 3
-    assert sum(any(s["worse"] for s in run["slices"]) for run in runs) <= 6
-    planted = [whole_search(seed=seed, rate=0.7, noise=0.05) for seed in range(10)]
-    assert sum(run["slices"][0]["worse"] and run["slices"][0]["kind"] == "cluster" for run in planted) >= 9
+    assert sum(any(s["worse"] for s in run["slices"]) for run in runs) <= 3
+    planted = [whole_search(seed=seed, rate=0.7, noise=0.05) for seed in range(4)]
+    assert sum(run["slices"][0]["worse"] and run["slices"][0]["kind"] == "cluster" for run in planted) >= 3

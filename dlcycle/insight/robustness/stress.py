@@ -21,8 +21,8 @@ from dlcycle.insight.before import places_before
 from dlcycle.insight.bootstrap import Ints, share_of, undefined
 from dlcycle.insight.compare import compare_models
 from dlcycle.insight.metrics import Decisions, decide
-from dlcycle.insight.neutral_words import NeutralWords, neutral_words
-from dlcycle.insight.word_swaps import WordSwaps, swap_words
+from dlcycle.insight.robustness.neutral_words import NeutralWords, neutral_words
+from dlcycle.insight.robustness.word_swaps import WordSwaps, swap_words
 from dlcycle.model.artifact import TextClassifier
 from dlcycle.model.crossfit import sample_rows
 from dlcycle.model.tokenizer import WordTokenizer
@@ -63,14 +63,8 @@ class _Rows:
 
     def at(self, places: npt.NDArray[np.intp]) -> "_Rows":
         """Some of the rows."""
-        all_rows = self.clean
-        clean = Decisions(
-            truth=all_rows.truth[places],
-            predicted=all_rows.predicted[places],
-            confidence=all_rows.confidence[places],
-            truth_probability=all_rows.truth_probability[places],
-        )
-        return _Rows([self.texts[place] for place in places], self.numbers[places], self.labels, clean)
+        texts = [self.texts[place] for place in places]
+        return _Rows(texts, self.numbers[places], self.labels, self.clean.at(places))
 
 
 @dataclass(frozen=True, eq=False)

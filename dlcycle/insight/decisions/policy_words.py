@@ -50,7 +50,7 @@ def advice(result: Mapping[str, Any], *, reference: Policy) -> str:
     """What to do, what it costs and what it saves, for a manager.
 
     Args:
-        result: what `dlcycle.insight.policies.price_policies` returns, but for this sentence.
+        result: what `dlcycle.insight.decisions.policies.price_policies` returns, but for this sentence.
         reference: the cheaper of "alone" and "people".
     """
     chosen = next(policy for policy in result["policies"] if policy["name"] == result["best"])

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from dlcycle.config import Perturbation, Project
-from dlcycle.insight.answer import HARMFUL, better_than_guessing, harmful_changes, slice_words, unequal_gaps
+from dlcycle.insight.advice.answer import HARMFUL, better_than_guessing, harmful_changes, slice_words, unequal_gaps
+from dlcycle.insight.advice.items import Item, item, ranked
 from dlcycle.insight.attribution.checks import NEEDED
-from dlcycle.insight.todo import LEVELS, Item, item
 
 _PERTURBATIONS = get_args(Perturbation)
 _MUCH_AUGMENTED = 0.8
@@ -40,7 +40,7 @@ def next_actions(
         business: "
 
     Returns:
-        Dicts of "level", "title", "reason" and "action", as `dlcycle.insight.todo.next_steps` returns them.
+        Dicts of "level", "title", "reason" and "action", as `after_training.next_steps` returns them.
     """
     found = [
         *_from_accuracy(metrics),
@@ -58,7 +58,7 @@ def next_actions(
             f"{len(robustness['tests'])} ways of changing texts show a weakness."
         )
         found = [item("fine", "Nothing needs to be done.", reason)]
-    return sorted(found, key=lambda entry: LEVELS.index(entry["level"]))
+    return ranked(found)
 
 
 def _from_accuracy(metrics: Mapping[str, Any]) -> Iterator[Item]:

@@ -5,6 +5,7 @@ the number C. A rate without a denominator is NaN in here; it takes part in no d
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ import scipy.sparse
 from scipy.stats import random_table
 
 from dlcycle.data.associations import ALPHA
-from dlcycle.insight.bootstrap import FEW, TAILS, Bools, Floats, Ints, measured, wilson
+from dlcycle.insight.bootstrap import FEW, TAILS, Bools, Floats, Ints, distinct_cells, measured, wilson
 
 GapName = Literal["accuracy", "demographic_parity", "equalised_odds"]
 RateName = Literal["accuracy", "selected", "true_positive", "false_positive"]
@@ -100,6 +101,29 @@ class Treatment:
         # sums in another order may differ in the last bit
         reached = int((self.chances[:, index] >= self.values[index] - 1e-12).sum())
         return (1 + reached) / (1 + len(self.chances))
+
+
+def distinct_kinds(
+    owners: Ints, truth: Ints, outcomes: Sequence[tuple[Ints, Bools]], *, groups: int, classes: int
+) -> tuple[list[GroupCells], Ints]:
+    """Put equal rows together, the same for all models.
+
+    Args:
+        owners: Group of each row, (N,).
+        truth: Position of each true class, (N,).
+        outcomes: Of each model the positions of the predicted classes, (N,), and whether they are right, (N,).
+        groups: Number of groups, G.
+        classes: Number of classes, C.
+
+    Returns:
+        The K kinds of rows as each model decides them, and the rows of each kind, (K,).
+    """
+    table, counts = distinct_cells(owners, truth, *(column for pair in outcomes for column in pair))
+    cells = [
+        GroupCells(table[:, 0], table[:, 1], table[:, first], table[:, first + 1] == 1, groups, classes)
+        for first in range(2, table.shape[1], 2)
+    ]
+    return cells, counts
 
 
 def rates_of(sums: dict[str, Floats]) -> Rates:
@@ -222,29 +246,38 @@ def shuffled_gaps(
     found = []
     for start in range(0, shuffles, block):
         size = min(block, shuffles - start)
-        drawn = {name: np.zeros((size, *shape)) for name in ("chosen", "hits", "false")}
-        correct = np.zeros((size, shape[0], 1))
-        values, tables = _shuffle(free, shape[0], size, generator)
-        for column, value in enumerate(values.tolist()):
-            correct[:, :, 0] += tables[:, :, column] * (value % 2)
-            if value // 2 < shape[1]:
-                drawn["chosen"][:, :, value // 2] += tables[:, :, column]
-        for place, outcomes in by_class:
-            if place == shape[1] and (outcomes[:, 1] == shape[1]).all():
-                continue  # rows of classes that are not compared, taken for such: no rate knows them
-            values, tables = _shuffle(outcomes, shape[0], size, generator)
-            for column, value in enumerate(values.tolist()):
-                if value < shape[1]:
-                    drawn["hits" if value == place else "false"][:, :, value] += tables[:, :, column]
-        bases = comparable.bases
-        rates: Rates = {
-            "accuracy": _ratio(correct, bases["accuracy"]),
-            "selected": _ratio(drawn["chosen"], bases["selected"]),
-            "true_positive": _ratio(drawn["hits"], bases["true_positive"]),
-            "false_positive": _ratio(drawn["false"], bases["false_positive"]),
-        }
+        drawn = _shuffled_parts(free, by_class, shape=(size, *shape), generator=generator)
+        rates: Rates = {name: _ratio(part, comparable.bases[name]) for name, part in drawn.items()}
         found.append(gaps_of(rates, comparable))
     return np.concatenate(found)
+
+
+def _shuffled_parts(
+    free: Ints, by_class: Sequence[tuple[int, Ints]], *, shape: tuple[int, int, int], generator: np.random.Generator
+) -> Rates:
+    """Rows that each rate counts when the values of the groups are shuffled, (b, G, 1) or (b, G, C).
+
+    Args:
+        free: `_outcomes` of all rows: twice the position of the predicted class, plus 1 for a right decision.
+        by_class: The position of each true class, and `_outcomes` of its rows: the position of the predicted class.
+        shape: b shuffles, G groups and C classes.
+        generator: Of the draws.
+    """
+    size, groups, classes = shape
+    right, chosen, hits, false = np.zeros((size, groups, 1)), *(np.zeros(shape) for _ in range(3))
+    values, tables = _shuffle(free, groups, size, generator)
+    for column, value in enumerate(values.tolist()):
+        right[:, :, 0] += tables[:, :, column] * (value % 2)
+        if value // 2 < classes:
+            chosen[:, :, value // 2] += tables[:, :, column]
+    for place, outcomes in by_class:
+        if place == classes and (outcomes[:, 1] == classes).all():
+            continue  # rows of classes that are not compared, taken for such: no rate knows them
+        values, tables = _shuffle(outcomes, groups, size, generator)
+        for column, value in enumerate(values.tolist()):
+            if value < classes:
+                (hits if value == place else false)[:, :, value] += tables[:, :, column]
+    return {"accuracy": right, "selected": chosen, "true_positive": hits, "false_positive": false}
 
 
 def extremes(rates: Rates, comparable: Comparable, gap: Gap) -> tuple[RateName, int, int]:

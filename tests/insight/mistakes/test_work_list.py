@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dlcycle.errors import DataError
-from dlcycle.insight.work_list import COLUMNS, mislabelled_rows
+from dlcycle.insight.mistakes.work_list import COLUMNS, mislabelled_rows
 
 NAMES = ["Books", "Shoes", "Toys"]
 

@@ -8,7 +8,7 @@ apart where the model is so sure that the loss is rounded to 0.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import scipy.special
 import torch
 from torch import Tensor, nn
 
+from dlcycle.insight.attribution.memory import device_of, graph_from_embedding, measure_memory
 from dlcycle.insight.attribution.untouched import untouched
 from dlcycle.insight.bootstrap import Bools, Floats, Ints
 from dlcycle.model.artifact import TextClassifier
@@ -93,12 +94,12 @@ def swap_words(
         classifier: the model; its network is as before afterwards.
         texts: (N,) texts.
         truth: (N,) true class indices; one that the model does not know, such as -1, is never decided rightly.
-        vocabulary: words to put in; see `dlcycle.insight.neutral_words`.
+        vocabulary: words to put in; see `dlcycle.insight.robustness.neutral_words`.
         budget: words of a text that may be replaced.
         tries: replacements of a step that are computed; the others are only estimated.
         search: "gradient" tries those of the highest estimate, "random" any. A network whose `embedding` is not a
             `torch.nn.Embedding` is always searched at random.
-        memory_megabytes: what a batch of gradients may take, roughly.
+        memory_megabytes: what a batch of gradients may take.
         seed: of the random search; with the text it decides what is tried.
 
     Returns:
@@ -209,7 +210,6 @@ def _promising(
     readings = read_texts(classifier.tokenizer, [state.text() for state in active])
     gradients = odds_gradients(
         classifier.network,
-        embedding,
         [reading.ids for reading in readings],
         [state.truth for state in active],
         memory_megabytes=memory_megabytes,
@@ -249,51 +249,44 @@ def estimated_gains(reading: ReadText, gradient: Floats, *, old: Floats, new: Fl
 
 
 def odds_gradients(
-    network: nn.Module,
-    embedding: nn.Embedding,
-    rows: Sequence[Ids],
-    truth: Sequence[int],
-    *,
-    memory_megabytes: int = 512,
+    network: Any, rows: Sequence[Ids], truth: Sequence[int], *, memory_megabytes: int = 512
 ) -> Iterator[Floats]:
     """Gradients of the log-odds against the true class at the embeddings of the ids.
 
     Args:
-        network: takes tokens and lengths. It computes as in evaluation, and is as before afterwards.
-        embedding: the one layer of it that reads the ids.
+        network: takes tokens and lengths; its `embedding` is the one layer that reads the ids. It computes as in
+            evaluation, and is as before afterwards.
         rows: N arrays of ids.
         truth: N class indices.
-        memory_megabytes: what a batch may take, roughly.
+        memory_megabytes: what a batch may take, but for one row; see `dlcycle.insight.attribution.memory`.
 
     Yields:
         (T, E) for each row, in order.
+
+    Raises:
+        ModelFileError: the network does not use its layer `embedding`.
     """
-    size = embedding.embedding_dim
-    # Some hundred numbers per id and dimension are kept for the way back, and for attention some for each pair of ids.
-    needed = [4 * len(ids) * (100 * size + 20 * len(ids)) for ids in rows]
+    if not rows:
+        return
+    with untouched(network):
+        network.eval().requires_grad_(False)
+        memory = measure_memory(network, rows, megabytes=memory_megabytes, gradients=True)
     start = 0
     while start < len(rows):
         end = start + 1
-        while end < len(rows) and (end + 1 - start) * max(needed[start : end + 1]) <= memory_megabytes * 2**20:
+        while end < len(rows) and end + 1 - start <= memory.rows(max(map(len, rows[start : end + 1]))):
             end += 1
         tokens, lengths = pad_rows(rows[start:end])
-        gradient = _gradient(network, embedding, tokens, lengths, torch.as_tensor(truth[start:end]))
+        gradient = _gradient(network, tokens, lengths, torch.as_tensor(truth[start:end]))
         yield from (found[:length] for found, length in zip(gradient, lengths.tolist(), strict=True))
         start = end
 
 
-def _gradient(network: nn.Module, embedding: nn.Embedding, tokens: Tensor, lengths: Tensor, truth: Tensor) -> Floats:
+def _gradient(network: Any, tokens: Tensor, lengths: Tensor, truth: Tensor) -> Floats:
     """Gradients (N, L, E) of one batch."""
-    leaves: list[Tensor] = []
-
-    def cut(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        leaves.append(output.detach().requires_grad_(True))
-        return leaves[-1]
-
-    device = embedding.weight.device
-    with untouched(network), torch.enable_grad():
+    device = device_of(network)
+    with untouched(network), torch.enable_grad(), graph_from_embedding(network) as leaves:
         network.eval().requires_grad_(False)
-        embedding.register_forward_hook(cut)
         logits = network(tokens.to(device), lengths.to(device)).double()
         own = nn.functional.one_hot(truth.to(device), logits.shape[1]).bool()
         odds = logits.masked_fill(own, -torch.inf).logsumexp(1) - logits[own]

@@ -7,12 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from sklearn.metrics import recall_score
 
-from dlcycle.insight.fairness import compare_groups
-from dlcycle.insight.group_rates import GroupCells, _outcomes, _shuffle, comparable_rates, shuffled_gaps
+from dlcycle.insight.fairness.groups import compare_groups
+from dlcycle.insight.fairness.rates import rates_of
 from dlcycle.insight.metrics import Decisions
 
 LABELS = ["Books", "Toys", "Tools"]
@@ -143,42 +141,6 @@ def test_groups_of_different_mix_differ_in_what_they_get_but_not_in_odds() -> No
     assert not any(gap(result, "equalised_odds", label)["unequal"] for label in LABELS)
 
 
-def test_shuffles_are_those_of_the_rows() -> None:
-    """Tables drawn with given sums against rows shuffled one by one, within each true class for equalised odds."""
-    truth, predicted, names = made(240, seed=3, worse=0.2)
-    groups = np.array([int(name[-1]) for name in names])
-    cells = GroupCells(groups, truth, predicted, truth == predicted, 3, 3)
-    comparable = comparable_rates(cells.sums(np.ones((1, 240), dtype=np.int64)), least=10)
-    drawn = shuffled_gaps(groups, truth, predicted, truth == predicted, np.arange(3), comparable, shuffles=4000, seed=0)
-    generator, accuracy, odds = np.random.default_rng(1), [], []
-    for _ in range(2000):
-        shuffled = generator.permutation(groups)
-        rates = [(truth == predicted)[shuffled == group].mean() for group in range(3)]
-        accuracy.append(max(rates) - min(rates))
-        for each in range(3):
-            shuffled[truth == each] = generator.permutation(groups[truth == each])
-        spreads = []
-        for rows in (truth == 1, truth != 1):
-            rates = [(predicted == 1)[rows & (shuffled == group)].mean() for group in range(3)]
-            spreads.append(max(rates) - min(rates))
-        odds.append(max(spreads))
-    names_of = [(each.name, each.place) for each in comparable.gaps]
-    for key, reference in ((("accuracy", None), accuracy), (("equalised_odds", 1), odds)):
-        column = drawn[:, names_of.index(key)]  # type: ignore[arg-type]
-        assert column.mean() == pytest.approx(np.mean(reference), rel=0.05)  # 3 standard errors are 3 %
-        assert np.quantile(column, 0.95) == pytest.approx(np.quantile(reference, 0.95), rel=0.06)
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
-def test_a_shuffle_keeps_the_rows_of_each_group_and_of_each_outcome(rows: list[tuple[int, int]]) -> None:
-    groups, outcome = (np.array(column) for column in zip(*rows, strict=True))
-    values, tables = _shuffle(_outcomes(groups, outcome), 5, 4, np.random.default_rng(0))
-    assert tables.min() >= 0
-    assert (tables.sum(axis=2) == np.bincount(groups, minlength=5)).all()
-    assert (tables.sum(axis=1) == np.bincount(outcome)[values]).all()
-
-
 def alarms(seeds: int, worse: float) -> float:
     """How often any gap of two columns is called unequal."""
     called = 0
@@ -190,20 +152,28 @@ def alarms(seeds: int, worse: float) -> float:
     return called / seeds
 
 
+@pytest.fixture
+def quick_rates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rates without fairlearn's frames, which take most of a comparison's time; `test_rates` shows that they agree."""
+    quick = lambda cells, counts: rates_of(cells.sums(counts[None, :]))  # noqa: E731
+    monkeypatch.setattr("dlcycle.insight.fairness.groups.fairlearn_rates", quick)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_rates")
 def test_groups_that_are_alike_are_seldom_called_unequal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dlcycle.insight.fairness._SHUFFLES", 799)
-    monkeypatch.setattr("dlcycle.insight.fairness._SHUFFLES_PER_GAP", 1)
+    monkeypatch.setattr("dlcycle.insight.fairness.groups._SHUFFLES", 799)
+    monkeypatch.setattr("dlcycle.insight.fairness.groups._SHUFFLES_PER_GAP", 1)
     # 5 % of 80 simulations have a standard deviation of 2.4 points.
     assert alarms(80, worse=0.0) <= 0.125
     assert alarms(10, worse=0.25) >= 0.9  # the control
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("quick_rates")
 @pytest.mark.parametrize(("groups", "worse"), [(2, 0.12), (4, 0.2)])
 def test_the_interval_of_a_gap_holds_the_true_gap(groups: int, worse: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dlcycle.insight.fairness._SHUFFLES", 199)
-    monkeypatch.setattr("dlcycle.insight.fairness._SHUFFLES_PER_GAP", 1)
+    monkeypatch.setattr("dlcycle.insight.fairness.groups._SHUFFLES", 199)
+    monkeypatch.setattr("dlcycle.insight.fairness.groups._SHUFFLES_PER_GAP", 1)
     hits = 0
     for seed in range(1000, 1100):
         truth, predicted, names = made(600, seed, groups=groups, worse=worse)

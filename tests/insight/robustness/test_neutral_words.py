@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from dlcycle.insight.neutral_words import LEAST_WORDS, MOST_WORDS, neutral_words
+from dlcycle.insight.robustness.neutral_words import LEAST_WORDS, MOST_WORDS, neutral_words
 
 FILLERS = [f"filler{chr(97 + first)}{chr(97 + second)}" for first in range(5) for second in range(6)]
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlcycle.insight.automation import CURVE_POINTS, automation, decided_automatically
+from dlcycle.insight.decisions.automation import CURVE_POINTS, automation, decided_automatically
 from dlcycle.insight.metrics import Decisions
 
 

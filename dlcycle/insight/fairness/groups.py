@@ -7,6 +7,7 @@ class, since groups may well differ in what their rows are), and p-values are ad
 columns together.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,26 +16,26 @@ import numpy as np
 import pandas as pd
 
 from dlcycle.data.associations import ALPHA, holm, probability
+from dlcycle.data.fairness import MISSING
 from dlcycle.data.messages import EXAMPLES, SHOWN_CHARACTERS, quoted, several, shown
 from dlcycle.data.personal import mask_personal
 from dlcycle.insight.bootstrap import (
     FEW,
     RESAMPLES,
     Ints,
-    distinct_cells,
     measure,
     resampled_counts,
     share,
     undefined,
 )
-from dlcycle.insight.group_rates import (
+from dlcycle.insight.fairness.rates import (
     Comparable,
     Gap,
-    GroupCells,
     RateName,
     Rates,
     Treatment,
     comparable_rates,
+    distinct_kinds,
     extremes,
     fairlearn_rates,
     gaps_of,
@@ -48,7 +49,6 @@ GROUPS = 20
 """Groups of a column that are compared; of more, the largest."""
 CLASSES = 10
 """Classes that are compared one against the rest; of more, the most frequent."""
-MISSING = "(missing)"
 EXPLANATIONS = {
     "accuracy": "Equal accuracy: in each group the same share of the decisions is right.",
     "demographic_parity": "Demographic parity: each group gets a class equally often, whatever its rows really are; "
@@ -121,39 +121,37 @@ def compare_groups(
 
     Source: Dwork et al. (2012) for demographic parity; Hardt, Price and Srebro (2016) for equalised odds; Holm (1979).
     """
-    if len(test) != len(decisions.truth):
-        raise ValueError(f"expected decisions on {len(test):,} rows, got {len(decisions.truth):,}")
-    if before is not None and not np.array_equal(before.truth, decisions.truth):
-        raise ValueError("expected decisions of the other model on the same rows, got other true classes")
+    _check(test, decisions, before)
     result: dict[str, Any] = {"columns": [], "skipped": [], "explanations": dict(EXPLANATIONS)}
     if not columns:
         reason = "No column holds groups: name columns of the data in data.group_columns and train again"
         return result | {"reason": reason}
     classes = _compared_classes(decisions, before, len(labels))
+    compared = functools.partial(
+        _compare_column,
+        models=[decisions] if before is None else [decisions, before],
+        labels=labels,
+        classes=classes,
+        least=min(least_rows, FEW),
+        shuffles=max(_SHUFFLES, _SHUFFLES_PER_GAP * len(set(columns)) * (1 + 2 * len(classes))),
+        seed=seed,
+        resamples=resamples,
+    )
     for column in dict.fromkeys(columns):
         groups = _read_groups(test, column, least_rows)
         if isinstance(groups, str):
             result["skipped"].append({"column": column, "reason": groups})
-            continue
-        if len(classes) < len(labels):
-            left = several(len(labels) - len(classes), "class", "classes")
-            groups.findings.append(f"only the {len(classes)} most frequent classes are compared; {left} are left out")
-        shuffles = max(_SHUFFLES, _SHUFFLES_PER_GAP * len(set(columns)) * (1 + 2 * len(classes)))
-        result["columns"].append(
-            _compare_column(
-                groups,
-                decisions,
-                before,
-                labels=labels,
-                classes=classes,
-                least=min(least_rows, FEW),
-                shuffles=shuffles,
-                seed=seed,
-                resamples=resamples,
-            )
-        )
+        else:
+            result["columns"].append(compared(groups))
     _judge(result["columns"], mirrored=len(labels) == 2)
     return result
+
+
+def _check(test: pd.DataFrame, decisions: Decisions, before: Decisions | None) -> None:
+    if len(test) != len(decisions.truth):
+        raise ValueError(f"expected decisions on {len(test):,} rows, got {len(decisions.truth):,}")
+    if before is not None and not np.array_equal(before.truth, decisions.truth):
+        raise ValueError("expected decisions of the other model on the same rows, got other true classes")
 
 
 def _compared_classes(decisions: Decisions, before: Decisions | None, classes: int) -> Ints:
@@ -216,9 +214,8 @@ def _distinct_names(values: Sequence[object]) -> list[str]:
 
 def _compare_column(
     groups: _Groups,
-    decisions: Decisions,
-    before: Decisions | None,
     *,
+    models: Sequence[Decisions],
     labels: Sequence[str],
     classes: Ints,
     least: int,
@@ -226,48 +223,50 @@ def _compare_column(
     seed: int,
     resamples: int,
 ) -> dict[str, Any]:
-    """One column's groups and gaps; `_judge` completes the gaps when those of all columns are known."""
+    """One column's groups and gaps; `_judge` completes the gaps when those of all columns are known.
+
+    Args:
+        groups: The groups of the column.
+        models: Decisions of the model and, if there is one, of the model that it is compared with.
+        labels: Names of the classes.
+        classes: Class indices that are compared, (C,).
+        least: Rows that a rate of true or of false positives must rest on.
+        shuffles: Number of shuffles for the model; the other has `_SHUFFLES`, as nothing is adjusted for it.
+        seed: Of resamples and shuffles.
+        resamples: Number of resamples.
+    """
     places = np.full(len(labels), len(classes), dtype=np.int64)
     places[classes] = np.arange(len(classes))
     kept = groups.owners >= 0
-    owners, truth = groups.owners[kept], decisions.truth[kept]
-    outcomes = [(places[each.predicted[kept]], each.correct[kept]) for each in (decisions, before) if each is not None]
-    table, counts = distinct_cells(owners, places[truth], *(column for pair in outcomes for column in pair))
-    cells = [
-        GroupCells(table[:, 0], table[:, 1], table[:, first], table[:, first + 1] == 1, len(groups.names), len(classes))
-        for first in range(2, table.shape[1], 2)
-    ]
+    owners, truth = groups.owners[kept], models[0].truth[kept]
+    outcomes = [(places[each.predicted[kept]], each.correct[kept]) for each in models]
+    cells, counts = distinct_kinds(owners, places[truth], outcomes, groups=len(groups.names), classes=len(classes))
     comparable = comparable_rates(cells[0].sums(counts[None, :]), least=least)
     blocks = [
         [rates_of(each.sums(block)) for each in cells]
         for block in resampled_counts(counts, seed=seed, resamples=resamples)
     ]
     treatments = []
-    for index, each in enumerate(cells):
+    for index, (each, outcome) in enumerate(zip(cells, outcomes, strict=True)):
+        draws = _SHUFFLES if index else shuffles
+        chances = shuffled_gaps(owners, truth, *outcome, places, comparable, shuffles=draws, seed=seed)
         replicates = np.concatenate([gaps_of(block[index], comparable) for block in blocks])
-        chances = shuffled_gaps(
-            owners,
-            truth,
-            *outcomes[index],
-            places,
-            comparable,
-            shuffles=_SHUFFLES if index else shuffles,  # nothing is adjusted for the model before
-            seed=seed,
-        )
         rates = rates_of(each.sums(counts[None, :])) if index else fairlearn_rates(each, counts)
         treatments.append(Treatment(rates, gaps_of(rates, comparable)[0], replicates, chances))
-    drawn: Rates = {name: np.concatenate([block[0][name] for block in blocks]) for name in treatments[0].rates}
+    now = treatments[0].rates
+    drawn: Rates = {name: np.concatenate([block[0][name] for block in blocks]) for name in now}
     names = [labels[index] for index in classes]
     return {
         "column": groups.column,
-        "groups": [
-            _described(treatments[0].rates, drawn, comparable, group, name, names)
-            for group, name in enumerate(groups.names)
-        ],
+        "groups": [_described(now, drawn, comparable, group, name, names) for group, name in enumerate(groups.names)],
         "gaps": [
             _gap_entry(treatments, comparable, index, groups.names, names) for index in range(len(comparable.gaps))
         ],
-        "findings": [*groups.findings, *_thin_rates(comparable, groups.names, names, least)],
+        "findings": [
+            *groups.findings,
+            *_left_out(len(classes), len(labels)),
+            *_thin_rates(comparable, groups.names, names, least),
+        ],
     }
 
 
@@ -327,6 +326,12 @@ def _gap_entry(
         "before": metrics[1] if len(metrics) > 1 else None,
         "change": change,
     }
+
+
+def _left_out(compared: int, classes: int) -> Iterator[str]:
+    if compared < classes:
+        left = several(classes - compared, "class", "classes")
+        yield f"only the {compared} most frequent classes are compared; {left} are left out"
 
 
 def _thin_rates(comparable: Comparable, names: Sequence[str], labels: Sequence[str], least: int) -> Iterator[str]:

@@ -5,7 +5,7 @@ import pytest
 
 from dlcycle.config import Costs
 from dlcycle.errors import ConfigError
-from dlcycle.insight.business import decision_costs
+from dlcycle.insight.decisions.costs import decision_costs
 from dlcycle.insight.metrics import Decisions
 from dlcycle.plan.criteria import check_costs
 

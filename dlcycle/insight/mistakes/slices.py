@@ -19,7 +19,7 @@ from dlcycle.data.fairness import MISSING
 from dlcycle.data.messages import excerpt, several, shown
 from dlcycle.errors import DataError
 from dlcycle.insight.bootstrap import Bools, Ints, share_of
-from dlcycle.insight.metrics import Decisions
+from dlcycle.insight.metrics import Decisions, surest_mistakes, told_mistake
 
 Kind = Literal["language", "length", "origin", "group", "cluster", "label"]
 
@@ -70,22 +70,20 @@ def find_slices(
         labels: (C,) class names in the order of the class indices of the decisions.
         settings: The project: `data.group_columns`, `data.origin_column`, `explain.slice_rows`.
         languages: ISO 639-1 code of each row, "" or "unknown" where it is not known; None if none was detected.
-        clusters: What `dlcycle.insight.mistake_clusters.mistake_clusters` returned.
+        clusters: What `dlcycle.insight.mistakes.clusters.mistake_clusters` returned.
         seed: Of the bootstrap intervals.
 
     Returns:
-        As plain data: metric ("accuracy"), overall (metric), tried (number of slices judged), slices, skipped
-        ([{"kind", "column", "reason"}]) and clusters ({"mistakes", "found", "reason"}). A slice is {"kind", "column",
-        "value" (masked, cut), "rows", "metric", "rest" (accuracy of all other rows), "difference", "p_value",
-        "adjusted", "worse" (adjusted below 0.05 and less accurate), "words", "examples" (up to 3 mistakes, surest
-        first)}; those proven worse come first, then those of the lowest accuracy.
+        {"metric": "accuracy", "overall" (metric), "tried" (slices judged), "slices", "skipped": [{"kind", "column",
+        "reason"}], "clusters": {"mistakes", "found", "reason"}}. A slice: {"kind", "column", "value" (masked, cut),
+        "rows", "metric", "rest" (accuracy of all other rows), "difference", "p_value", "adjusted", "worse" (adjusted
+        below 0.05 and less accurate), "words", "examples" (up to 3 mistakes, surest first)}; those proven worse first.
 
     Raises:
         DataError: The test part is empty, or rows, decisions and languages are not equally many.
     """
     _check(test, decisions, languages=languages, clusters=clusters)
-    found: list[dict[str, Any]] = []
-    skipped: list[dict[str, Any]] = []
+    found, skipped = list[dict[str, Any]](), list[dict[str, Any]]()
     examples = _examples(test, decisions, labels=labels)
     for cut in _cuts(test, decisions, validation_texts, labels, settings, languages, clusters):
         if isinstance(cut, _Cut):
@@ -96,14 +94,11 @@ def find_slices(
             skipped.append(cut)
     for entry, adjusted in zip(found, holm([entry["p_value"] for entry in found]), strict=True):
         entry |= {"adjusted": adjusted, "worse": bool(adjusted < ALPHA and entry["difference"] < 0)}
-    found.sort(
-        key=lambda s: (not s["worse"], s["metric"]["value"], -s["rows"], s["kind"], s["column"] or "", s["value"])
-    )
     return {
         "metric": "accuracy",
         "overall": share_of(decisions.correct, seed=seed),
         "tried": len(found),
-        "slices": found,
+        "slices": sorted(found, key=_rank),
         "skipped": skipped,
         "clusters": {
             "mistakes": int(clusters["mistakes"]),
@@ -111,6 +106,12 @@ def find_slices(
             "reason": clusters.get("reason"),
         },
     }
+
+
+def _rank(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Those proven worse first, then by accuracy; of equals the largest, then by name."""
+    name = (entry["kind"], entry["column"] or "", entry["value"])
+    return not entry["worse"], entry["metric"]["value"], -entry["rows"], *name
 
 
 def _check(
@@ -248,19 +249,12 @@ def _against_rest(inside: Bools, rest: Bools, *, seed: int) -> dict[str, Any]:
 def _examples(test: pd.DataFrame, decisions: Decisions, *, labels: Sequence[str]) -> Callable[[Bools], list[Any]]:
     """Return what gives the surest mistakes among some rows, (N,)."""
     numbers = test["row"].to_numpy(dtype=np.int64)
-    wrong = np.flatnonzero(~decisions.correct)
-    surest = wrong[np.lexsort((numbers[wrong], -decisions.confidence[wrong]))]
+    surest = surest_mistakes(decisions, numbers)
 
     def of(inside: Bools) -> list[Any]:
         return [
-            {
-                "row": int(numbers[index]),
-                "text": excerpt(test["text"].iloc[index]),
-                "truth": labels[decisions.truth[index]],
-                "predicted": labels[decisions.predicted[index]],
-                "probability": float(decisions.confidence[index]),
-            }
-            for index in surest[inside[surest]][:EXAMPLES]
+            told_mistake(decisions, place, row=numbers[place], text=excerpt(test["text"].iloc[place]), labels=labels)
+            for place in surest[inside[surest]][:EXAMPLES].tolist()
         ]
 
     return of

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from dlcycle.insight.todo import ADVICE, LEVELS, next_steps
+from dlcycle.insight.advice.after_training import ADVICE, next_steps
+from dlcycle.insight.advice.items import LEVELS
 
 PASSED = {"passed": True, "message": "400 rows were checked: none has a duplicate in another part"}
 AGREED = {"passed": True, "message": "Predictions agree: largest difference 1.0e-07, at most 1e-05 allowed."}

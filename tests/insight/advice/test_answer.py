@@ -6,9 +6,9 @@ import explain_data
 import pytest
 
 from dlcycle.config import Project
-from dlcycle.insight.actions import next_actions
-from dlcycle.insight.answer import answer
-from dlcycle.insight.todo import LEVELS
+from dlcycle.insight.advice.after_explaining import next_actions
+from dlcycle.insight.advice.answer import answer
+from dlcycle.insight.advice.items import LEVELS
 
 NAMES = ("faithfulness", "slices", "fairness", "robustness", "business", "gates")
 METRICS = {

@@ -1,0 +1,1 @@
+"""What decisions cost, and who should make which: the model or people."""

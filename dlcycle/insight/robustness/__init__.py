@@ -1,0 +1,1 @@
+"""How decisions bear changed texts: accidents, and an attack that swaps words."""
