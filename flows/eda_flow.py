@@ -8,9 +8,9 @@ python flows/eda_flow.py card view judge
 import time
 from typing import TYPE_CHECKING, Any
 
-from metaflow import Parameter, card, config_expr, resources, retry, step, timeout
+from metaflow import Parameter, card, config_expr, resources, retry, step
 
-from dlcycle.flowkit import inputs, lineage, live, output, summary
+from dlcycle.flowkit import inputs, lineage, live, output, summary, time_limit
 from dlcycle.flowkit.base import BaseFlow
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class EdaFlow(BaseFlow):
         self.next(self.survey, foreach="shard_names")
 
     @resources(cpu=config_expr("project.eda.cpu"), memory=config_expr("project.eda.memory"))
-    @timeout(minutes=config_expr("project.eda.time_limit"))
+    @time_limit.limited("eda.time_limit")
     @retry(times=config_expr("project.eda.retries"), minutes_between_retries=0)
     @step
     def survey(self):
@@ -87,6 +87,7 @@ class EdaFlow(BaseFlow):
         self.next(self.version)
 
     @resources(cpu=config_expr("project.eda.cpu"), memory=config_expr("project.eda.memory"))
+    @time_limit.limited("eda.time_limit")
     @retry(times=config_expr("project.eda.retries"), minutes_between_retries=0)
     @step
     def version(self):

@@ -8,9 +8,9 @@ python flows/explain_flow.py card view judge
 import time
 from typing import TYPE_CHECKING, Any
 
-from metaflow import Parameter, card, config_expr, resources, retry, step, timeout
+from metaflow import Parameter, card, config_expr, environment, resources, retry, step
 
-from dlcycle.flowkit import explain, inputs, lineage, live, output, summary, triggers
+from dlcycle.flowkit import explain, inputs, lineage, live, output, summary, threads, time_limit, triggers
 from dlcycle.flowkit.base import BaseFlow
 
 if TYPE_CHECKING:
@@ -75,8 +75,9 @@ class ExplainFlow(BaseFlow):
         self.next(self.attribute, self.inspect, self.stress)
 
     @resources(cpu=config_expr("project.explain.cpu"), memory=config_expr("project.explain.memory"))
-    @timeout(minutes=config_expr("project.explain.time_limit"))
+    @time_limit.limited("explain.time_limit")
     @retry(times=config_expr("project.explain.retries"), minutes_between_retries=0)
+    @environment(vars=threads.PATIENT)
     @step
     def attribute(self):
         """Find the words that decide, in single rows and overall, and check whether that can be believed."""
@@ -86,8 +87,9 @@ class ExplainFlow(BaseFlow):
         self.next(self.judge)
 
     @resources(cpu=config_expr("project.explain.cpu"), memory=config_expr("project.explain.memory"))
-    @timeout(minutes=config_expr("project.explain.time_limit"))
+    @time_limit.limited("explain.time_limit")
     @retry(times=config_expr("project.explain.retries"), minutes_between_retries=0)
+    @environment(vars=threads.PATIENT)
     @step
     def inspect(self):
         """Find where the model fails and for whom, which labels look wrong, and what its decisions cost."""
@@ -97,8 +99,9 @@ class ExplainFlow(BaseFlow):
         self.next(self.judge)
 
     @resources(cpu=config_expr("project.explain.cpu"), memory=config_expr("project.explain.memory"))
-    @timeout(minutes=config_expr("project.explain.time_limit"))
+    @time_limit.limited("explain.time_limit")
     @retry(times=config_expr("project.explain.retries"), minutes_between_retries=0)
+    @environment(vars=threads.PATIENT)
     @step
     def stress(self):
         """Change the test texts, by accident and on purpose, and see which decisions stay."""
@@ -109,9 +112,9 @@ class ExplainFlow(BaseFlow):
     @step
     def judge(self, inputs):
         """Judge the criteria of this stage, answer in a paragraph, and say what to do next."""
-        from dlcycle.insight.actions import next_actions
-        from dlcycle.insight.answer import answer
-        from dlcycle.insight.robustness import robustness_metrics
+        from dlcycle.insight.advice.after_explaining import next_actions
+        from dlcycle.insight.advice.answer import answer
+        from dlcycle.insight.robustness.stress import robustness_metrics
         from dlcycle.plan.criteria import judge_criteria
 
         self.merge_artifacts(inputs)
@@ -177,7 +180,7 @@ class ExplainFlow(BaseFlow):
 
     def stress_model(self, settings: "Project") -> dict[str, Any]:
         """Measure the accuracy on changed texts."""
-        from dlcycle.insight.robustness import measure_robustness
+        from dlcycle.insight.robustness.stress import measure_robustness
 
         before = self.load_classifier(settings, before=True) if self.compared else None
         return measure_robustness(self.load_classifier(settings), self.load_rows(), settings=settings, before=before)

@@ -7,6 +7,7 @@ from metaflow import project as metaflow_project  # type: ignore[attr-defined]
 from metaflow.exception import MetaflowException
 from metaflow.user_decorators.mutable_flow import MutableFlow
 
+from dlcycle.flowkit.endings import begin_command, run_command
 from dlcycle.flowkit.failures import explain_failures
 from dlcycle.flowkit.inputs import check_files
 from dlcycle.flowkit.packaging import ship_dlcycle
@@ -47,10 +48,15 @@ def read_project(text: str) -> dict[str, Any]:
 
 
 class explain_every_step(FlowMutator):  # noqa: N801 - used as a decorator
-    """Add `explain_failures` to every step, those of subclasses included."""
+    """Add `explain_failures` to every step, those of subclasses included, and see that a run can write."""
 
     def mutate(self, mutable_flow: MutableFlow) -> None:
-        """Decorate the steps."""
+        """Decorate the steps.
+
+        Raises:
+            StorageFailure: a folder that a run or a task writes to has no room, or is not to be written to.
+        """
+        begin_command()
         for _, step in mutable_flow.steps:
             step.add_decorator(explain_failures, duplicates=step.IGNORE)  # type: ignore[arg-type]
 
@@ -77,6 +83,12 @@ class BaseFlow(FlowSpec):
     )
     # `check_files` writes it when a run is started: a parameter is all that reaches every task from there.
     launch = Parameter("launch", type=JSONType, default="{}", hidden=True)  # type: ignore[arg-type]
+
+    def __init__(self, use_cli: bool = True) -> None:
+        """Make the flow; with `use_cli`, carry out the command line and end the process."""
+        super().__init__(use_cli=False)
+        if use_cli:
+            run_command(self)
 
     def settings(self) -> "Project":
         """Return the typed project: the project file with what the command line overrides."""

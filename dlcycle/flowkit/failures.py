@@ -4,13 +4,16 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from metaflow import Task, UserStepDecorator, current
 from metaflow.exception import MetaflowException, MetaflowNotFound
+from metaflow.plugins.timeout_decorator import TimeoutException
+from metaflow.util import get_username
 
 from dlcycle.errors import DlcycleError, InterruptionError, SourceError
-from dlcycle.flowkit import live
+from dlcycle.flowkit import live, room, time_limit
 
 _launch: dict[str, Any] = {}
 """What the machine that started the run noted."""
@@ -37,23 +40,37 @@ class explain_failures(UserStepDecorator):  # noqa: N801 - used as a decorator
     """
 
     def pre_step(self, step_name: str, flow: Any, inputs: Any = None) -> None:
-        """Repeat the message of the attempt before, if it was one that only the user can mend."""
-        _launch.update(flow.launch)
+        """Repeat the message of the attempt before, if it was one that only the user can mend; start the time limit."""
+        note_launch(flow.launch)
         if current.retry_count and (message := _last_message()):
             raise StepFailure(message)
+        time_limit.start_watchdog(getattr(flow, step_name))
 
     def post_step(self, step_name: str, flow: Any, exception: Exception | None = None) -> tuple[Exception | None, None]:
-        """Replace a DlcycleError by its message with what to do next; leave other exceptions as they are."""
+        """Replace an exception that is known by its message with what to do next; leave others as they are."""
+        time_limit.stop_watchdog()
         if exception is None:
             return None, None
         resume, logs = resume_command(), f"{flow_command()} logs {current.run_id}/{current.step_name}"
-        live.show_failure(exception, resume=resume, logs=logs)
-        if isinstance(exception, DlcycleError):
-            exception = _as_the_user_named_it(exception)
-            hints = f"To go on from this step with the same settings: {resume}\nThe log of this step: {logs}"
-            kind = StepInterruption if isinstance(exception, InterruptionError) else StepFailure
-            exception = kind(f"{exception}\n{hints}")
-        return exception, None
+        told = _told(exception, getattr(flow, step_name))
+        live.show_failure(
+            exception if told is None or isinstance(exception, DlcycleError) else told, resume=resume, logs=logs
+        )
+        if told is None:
+            return exception, None
+        hints = f"To go on from this step with the same settings: {resume}\nThe log of this step: {logs}"
+        return type(told)(f"{told.message}\n{hints}"), None
+
+
+def _told(exception: Exception, step_function: Any) -> MetaflowException | None:
+    """What a user is told of an exception; None for one that only its traceback explains."""
+    if isinstance(exception, DlcycleError):
+        kind = StepInterruption if isinstance(exception, InterruptionError) else StepFailure
+        return kind(str(_as_the_user_named_it(exception)))
+    if isinstance(exception, TimeoutException):
+        return StepInterruption(time_limit.explain(exception, step_function))
+    message = room.explain_cause(exception)
+    return room.StorageFailure(message) if message else None
 
 
 def _as_the_user_named_it(exception: DlcycleError) -> DlcycleError:
@@ -89,7 +106,7 @@ def flow_command() -> str:
         python = "python"
     # Metaflow finds no user name in a bare container, nor takes root for one, unless it is told.
     known = any(os.environ.get(name, "root") != "root" for name in ("SUDO_USER", "USERNAME", "USER"))
-    return f"{'' if known else f'METAFLOW_USER={current.username} '}{python} {sys.argv[0]}"
+    return f"{'' if known else f'METAFLOW_USER={get_username()} '}{python} {sys.argv[0]}"
 
 
 def resume_command() -> str:
@@ -100,6 +117,11 @@ def resume_command() -> str:
 def resume_options() -> str:
     """What `resume` needs to send the steps where this run sent them, with a blank before it."""
     return "".join(f" --with {shlex.quote(decorator)}" for decorator in _launch.get("with", []))
+
+
+def note_launch(launch: Mapping[str, Any]) -> None:
+    """Note what the machine that started the run knew of it, such as its command and what `--with` added."""
+    _launch.update(launch)
 
 
 def on_other_machine() -> bool:
