@@ -6,7 +6,7 @@ READY := .venv/.ready
 # Metaflow asks who runs a flow, and takes root for no answer.
 export METAFLOW_USER ?= $(patsubst root,developer,$(shell id -un))
 
-.PHONY: setup demo test test-kubernetes lint
+.PHONY: setup demo test test-faults test-kubernetes lint
 
 setup: $(READY)
 
@@ -25,8 +25,14 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# More processes than four gain little: the longest files take as long.
 test: lint
-	$(BIN)/python -m pytest --ignore=tests/kubernetes
+	$(BIN)/python -m pytest --ignore=tests/kubernetes -n auto --maxprocesses 4 --dist worksteal
+
+# Kills runs at every rename of their scheduler and workers, which takes hours; CRASH_CHAINS=5 kills at about 200 of them.
+CRASH_CHAINS ?= 0
+test-faults: $(READY)
+	ALL_FAULTS=1 CRASH_CHAINS=$(CRASH_CHAINS) $(BIN)/python -m pytest tests/faults
 
 # Runs pods on the cluster that KUBECONFIG and Metaflow's configuration name; TEST_CLUSTER may be a command that takes
 # another as its arguments and gives it a cluster.

@@ -5,7 +5,8 @@
 Trains the first candidate of a project file without and with checkpoints, alternating in one process; the goal is at
 most 3 % of the time. `as set` saves as the project file says; `no waiting` as often as the share of the time that
 writing may take allows; `every epoch` after each epoch at any cost. With --kills, that many trainings which save every
-10 steps are killed (SIGKILL) at a random batch and continued; all must end with the weights of one left alone.
+10 steps are killed (SIGKILL) and continued: at the last and the first batch of an epoch, twice in a validation, twice
+during a save, and at random batches; all must end with the weights of one left alone.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from dlcycle.data.sample import generate_sample
 from dlcycle.model.text import NetworkSpec, build_text_model
 from dlcycle.model.tokenizer import fit_tokenizer
 from dlcycle.project_file import parse_project, validate_project
+from dlcycle.train import checkpoint
 from dlcycle.train.batches import TextRows
 from dlcycle.train.checkpoint import FolderStore, Place
 from dlcycle.train.fit import FitResult, fit_classifier
@@ -58,17 +60,26 @@ class CountingStore(FolderStore):
         super().keep(path, place=place)
 
 
+@dataclass(frozen=True)
+class Kill:
+    """The call of the network, counted apart in training and validation, or the file that ends the process; 0: none."""
+
+    training: int = 0
+    validation: int = 0
+    file: int = 0
+
+
 class Mortal(nn.Module):
     """A network that kills its process at a batch."""
 
-    def __init__(self, network: nn.Module, batch: int) -> None:
+    def __init__(self, network: nn.Module, kill: Kill) -> None:
         super().__init__()
-        self.network, self.left = network, batch
+        self.network, self.left = network, {True: kill.training, False: kill.validation}
 
     def forward(self, *inputs: Tensor) -> Tensor:
         """Logits, or the end."""
-        self.left -= self.training
-        if self.left == 0 and self.training:
+        self.left[self.training] -= 1
+        if self.left[self.training] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         return self.network(*inputs)
 
@@ -82,10 +93,15 @@ class Task:
     validation: TextRows
     settings: TrainSection
 
-    def fit(self, store: FolderStore | None = None, *, batch: int = 0, **settings: object) -> FitResult:
-        """Train; `batch` is the one at which the process is killed, 0 for none."""
+    @property
+    def epoch_steps(self) -> int:
+        """Batches of an epoch."""
+        return -(-len(self.train) // self.settings.batch_size)
+
+    def fit(self, store: FolderStore | None = None, *, kill: Kill = Kill(), **settings: object) -> FitResult:
+        """Train, until the process is killed."""
         return fit_classifier(
-            lambda: Mortal(build_text_model(self.spec), batch),
+            lambda: Mortal(build_text_model(self.spec), kill),
             train=self.train,
             validation=self.validation,
             classes=self.spec.classes,
@@ -158,16 +174,46 @@ def weights(done: FitResult) -> str:
     return hashlib.sha256(safetensors.torch.save(done.network.state_dict()) + done.logits.tobytes()).hexdigest()
 
 
-def survives(task: Task, batch: int, folder: Path, expected: str) -> bool:
-    """Whether a training that is killed at a batch, in a process of its own, goes on to the expected weights."""
+def kill_at_file(number: int) -> None:
+    """Kill the process when half of the n-th file of a checkpoint is written."""
+    write, files = checkpoint.write_file, 0
+
+    def half(path: Path, data: bytes) -> None:
+        nonlocal files
+        files += path.name != ".probe"
+        if files == number:
+            path.with_name(f".{path.name}.part").write_bytes(data[: len(data) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(path, data)
+
+    checkpoint.write_file = half
+
+
+def choose_kills(task: Task, steps: int, count: int) -> list[Kill]:
+    """The kills at particular places, then at random batches."""
+    epoch, numbers = task.epoch_steps, random.Random(SEED)
+    special = [
+        *(Kill(training=epoch), Kill(training=epoch + 1)),
+        *(Kill(validation=1), Kill(validation=2)),
+        *(Kill(file=3), Kill(file=6)),
+    ]
+    return (special + [Kill(training=batch) for batch in numbers.sample(range(2, steps + 1), count)])[:count]
+
+
+def survives(task: Task, kill: Kill, folder: Path, expected: str) -> bool:
+    """Whether a training that is killed, in a process of its own, goes on to the expected weights."""
     if (child := os.fork()) == 0:
-        task.fit(FolderStore(folder), batch=batch, checkpoint_steps=10)
+        if kill.file:
+            kill_at_file(kill.file)
+        task.fit(FolderStore(folder), kill=kill, checkpoint_steps=10)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     if not os.WIFSIGNALED(status):
-        return False
+        raise RuntimeError(f"{kill} did not happen; train more rows or epochs")
     done = task.fit(FolderStore(folder, say=lambda line: None), checkpoint_steps=10)
-    return weights(done) == expected and (done.resumed is not None) == (batch > 10)
+    # Nothing is saved in the first batches.
+    early = 0 < kill.training <= 10
+    return weights(done) == expected and (done.resumed is None) == early
 
 
 def main() -> None:
@@ -182,7 +228,7 @@ def main() -> None:
     parser.add_argument("--config", type=Path, default=Path(__file__).parent.parent / "configs" / "ecommerce.toml")
     arguments = parser.parse_args()
     task = make_task(arguments)
-    steps = -(-len(task.train) // task.settings.batch_size) * task.settings.epochs
+    steps = task.epoch_steps * task.settings.epochs
     print(f"{len(task.train)} rows, {steps} steps, medians of {arguments.repeats} pairs")
     names = ("s without", "s with", "+ % wall", "+ % cpu", "saving %", "written", "MB")
     print(f"{'checkpoints':<12} {' '.join(f'{name:>9}' for name in names)}")
@@ -191,10 +237,11 @@ def main() -> None:
             figures = measure(task, mode, Path(folder), arguments.repeats)
             print(f"{mode:<12} {' '.join(f'{figure:>9.2f}' for figure in figures)}", flush=True)
         if arguments.kills:
-            expected, numbers = weights(task.fit()), random.Random(SEED)
-            batches = numbers.sample(range(2, steps + 1), arguments.kills)
-            equal = sum(survives(task, batch, Path(folder) / f"kill {batch}", expected) for batch in batches)
-            print(f"killed and continued to the same bits: {equal} of {len(batches)}, at batches {sorted(batches)}")
+            expected, kills = weights(task.fit()), choose_kills(task, steps, arguments.kills)
+            survived = [survives(task, kill, Path(folder) / str(kill), expected) for kill in kills]
+            print(f"killed and continued to the same bits: {sum(survived)} of {len(kills)}")
+            for kill, equal in zip(kills, survived, strict=True):
+                print(f"  {kill}{'' if equal else '  NOT EQUAL'}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ from dlcycle.model.tokenizer import fit_tokenizer
 from dlcycle.train import checkpoint, resume
 from dlcycle.train.batches import BucketBatchSampler, TextRows, with_changed_versions
 from dlcycle.train.checkpoint import FolderStore, digest_path, find_checkpoint, read_checkpoint, write_checkpoint
-from dlcycle.train.fit import FitResult, _Watch, fit_classifier
+from dlcycle.train.fit import FitResult, fit_classifier
+from dlcycle.train.watch import Watch
 
 BATCHES, VALIDATION_BATCHES, EPOCHS = 8, 2, 4
 
@@ -109,6 +111,12 @@ def result_of(done: FitResult) -> tuple[Any, ...]:
     return weights, timeless, done.best_epoch, done.logits.tobytes(), done.steps, done.stopped_early
 
 
+@cache
+def untouched(**options: Any) -> tuple[Any, ...]:
+    """The result of a training that is left alone."""
+    return result_of(fit(**options))
+
+
 @pytest.fixture
 def store(tmp_path: pathlib.Path) -> Iterator[FolderStore]:
     yield FolderStore(tmp_path / "kept", say=[].append)
@@ -120,13 +128,6 @@ def again(store: FolderStore) -> tuple[FolderStore, list[str]]:
     return FolderStore(store.folder, identity=store.identity, say=said.append), said
 
 
-VARIANTS = [
-    {"architecture": "bag"},
-    {"architecture": "bag", "bucket_batches": False},
-    {"architecture": "bag", "augment": True},
-    {"architecture": "gru"},
-    {"architecture": "gru", "bucket_batches": False, "augment": True},
-]
 PLACES = {
     "first batch": When(training=1),
     "second batch": When(training=2),
@@ -137,32 +138,52 @@ PLACES = {
     "first batch of an epoch": When(training=2 * BATCHES + 1),
     "last validation": When(validation=EPOCHS * VALIDATION_BATCHES),
 }
+NEVER_SAVED = {("first batch", 1), ("first batch", 3), ("second batch", 3)}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: "-".join(map(str, variant.values())))
-def test_cut_off_anywhere_it_goes_on_to_the_same_bits(tmp_path: pathlib.Path, variant: dict[str, Any]) -> None:
-    whole = result_of(fit(**variant))
-    for number, (place, when) in enumerate(PLACES.items()):
-        for steps in (1, 3):
-            store = FolderStore(tmp_path / f"{number} {steps}", say=[].append)
-            with pytest.raises(Cut):
-                fit(store, when=when, checkpoint_steps=steps, **variant)
-            done = fit(again(store)[0], checkpoint_steps=steps, **variant)
-            assert (done.resumed is None) == (place == "first batch" or (place, steps) == ("second batch", 3))
-            assert result_of(done) == whole, (place, steps)
+@pytest.mark.parametrize("steps", [1, 3])
+def test_cut_off_anywhere_it_goes_on_to_the_same_bits(tmp_path: pathlib.Path, steps: int) -> None:
+    for place, when in PLACES.items():
+        store = FolderStore(tmp_path / place, say=[].append)
+        with pytest.raises(Cut):
+            fit(store, when=when, checkpoint_steps=steps)
+        done = fit(again(store)[0], checkpoint_steps=steps)
+        assert (done.resumed is None) == ((place, steps) in NEVER_SAVED)
+        assert result_of(done) == untouched(), place
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {"bucket_batches": False},
+        {"augment": True},
+        {"architecture": "gru"},
+        {"architecture": "gru", "bucket_batches": False, "augment": True},
+    ],
+    ids=lambda variant: "-".join(map(str, variant)),
+)
+def test_so_does_every_kind_of_training(tmp_path: pathlib.Path, variant: dict[str, Any]) -> None:
+    for place, steps in (("middle of an epoch", 3), ("during a validation", 1), ("first batch of an epoch", 1)):
+        store = FolderStore(tmp_path / place, say=[].append)
+        with pytest.raises(Cut):
+            fit(store, when=PLACES[place], checkpoint_steps=steps, **variant)
+        done = fit(again(store)[0], checkpoint_steps=steps, **variant)
+        assert done.resumed is not None
+        assert result_of(done) == untouched(**variant), place
 
 
 def test_cut_off_at_every_batch_it_still_arrives(store: FolderStore) -> None:
-    whole, places = result_of(fit()), []
-    for _ in range(EPOCHS * BATCHES):
+    epochs, places = 2, []
+    for _ in range(epochs * BATCHES):
         # Two batches each time, of which the second is lost.
         with suppress(Cut):
-            done = fit(again(store)[0], when=When(training=2), checkpoint_steps=1)
+            done = fit(again(store)[0], when=When(training=2), checkpoint_steps=1, epochs=epochs)
             break
         places.append(max(path.stem for path in store.folder.glob("*.ckpt")))
-    assert len(set(places)) == len(places) == EPOCHS * BATCHES - 1
-    assert result_of(done) == whole
+    assert len(set(places)) == len(places) == epochs * BATCHES - 1
+    assert result_of(done) == untouched(epochs=epochs)
 
 
 @pytest.mark.parametrize("epoch", range(1, EPOCHS + 1))
@@ -171,10 +192,9 @@ def test_cut_off_at_the_end_of_an_epoch(store: FolderStore, epoch: int) -> None:
         if state["epoch"] == epoch:
             raise Cut
 
-    whole = result_of(fit())
     with pytest.raises(Cut):
         fit(store, on_epoch=cut)
-    assert result_of(fit(again(store)[0])) == whole
+    assert result_of(fit(again(store)[0])) == untouched()
 
 
 @pytest.mark.parametrize("file", range(1, 9))
@@ -189,13 +209,12 @@ def test_cut_off_during_a_save(store: FolderStore, monkeypatch: pytest.MonkeyPat
             raise Cut
         write_file(path, data)
 
-    whole = result_of(fit())
     monkeypatch.setattr(checkpoint, "write_file", cut)
     with pytest.raises(Cut):
         fit(store)
     monkeypatch.undo()
     store, said = again(store)
-    assert result_of(fit(store)) == whole
+    assert result_of(fit(store)) == untouched()
     assert any("was not written to its end" in line for line in said) == (file % 2 == 0)
 
 
@@ -229,13 +248,12 @@ def test_patience_that_had_run_out_has_run_out(store: FolderStore) -> None:
     ],
 )
 def test_sigterm_saves_at_the_very_batch(store: FolderStore, when: When, place: str) -> None:
-    whole = result_of(fit())
     when = replace(when, act=lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(InterruptionError, match=f"the next attempt goes on from the checkpoint at {place}$"):
         fit(store, when=when, checkpoint_steps=None, checkpoint_seconds=1e9)
     store, said = again(store)
     done = fit(store)
-    assert result_of(done) == whole
+    assert result_of(done) == untouched()
     assert str(done.resumed) == place
     assert said[0].startswith(f"training goes on from {place} (")
 
@@ -245,7 +263,7 @@ def test_what_was_measured_before_the_break_counts(store: FolderStore) -> None:
         fit(store, when=When(training=BATCHES + 5), checkpoint_steps=1)
     states: list[dict[str, Any]] = []
     path = next(again(store)[0].earlier())
-    seconds = read_checkpoint(path)["callbacks"]["_Watch"]["seconds"]
+    seconds = read_checkpoint(path)["callbacks"]["Watch"]["seconds"]
     done = fit(again(store)[0], on_epoch=states.append)
     assert done.seconds > seconds > 0
     assert all(state["seconds"] > seconds for state in states)
@@ -260,7 +278,7 @@ def test_without_what_makes_it_exact_it_is_not(
             whole_epoch = lambda self, epoch, *, skip=None: self.__dict__.update(epoch=epoch, skip=0)  # noqa: E731
             monkeypatch.setattr(BucketBatchSampler, "set_epoch", whole_epoch)
         case "seeding":
-            monkeypatch.delattr(_Watch, "on_train_batch_start")
+            monkeypatch.delattr(Watch, "on_train_batch_start")
         case "settled counters":
             monkeypatch.setattr(resume, "settle_loops", lambda loops, *, stage: None)
     whole = result_of(fit())
@@ -285,9 +303,14 @@ def test_two_are_kept_and_without_a_store_nothing_is_written(
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_short_epochs_are_not_saved_at_any_price(store: FolderStore) -> None:
-    fit(store, checkpoint_steps=None)
-    assert list(store.folder.iterdir()) == []
+@pytest.mark.parametrize(("speed", "saved"), [(1e-9, 0), (1e30, 1)])
+def test_epochs_are_saved_where_that_takes_a_small_share_of_them(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch, speed: float, saved: int
+) -> None:
+    # Bytes that are written in a second, before the first checkpoint tells better.
+    monkeypatch.setattr(resume, "BYTES_A_SECOND", speed)
+    fit(store, checkpoint_steps=None, epochs=1)
+    assert len(list(store.folder.glob("*.ckpt"))) == saved
 
 
 def damaged(path: pathlib.Path, generator: np.random.Generator, kind: str) -> bytes:
@@ -319,7 +342,6 @@ def test_forty_damaged_files_are_all_found_and_the_one_before_is_used(store: Fol
 
 
 def test_when_all_are_damaged_training_starts_anew_and_says_so(store: FolderStore) -> None:
-    whole = result_of(fit())
     with pytest.raises(Cut):
         fit(store, when=When(training=BATCHES + 5))
     newest, before = FolderStore(store.folder).earlier()
@@ -327,7 +349,7 @@ def test_when_all_are_damaged_training_starts_anew_and_says_so(store: FolderStor
     digest_path(before).unlink()
     store, said = again(store)
     done = fit(store)
-    assert result_of(done) == whole
+    assert result_of(done) == untouched()
     assert done.resumed is None
     assert [line.split(" is not used")[0] for line in said[:2]] == [
         f"checkpoint {newest.stem}",
@@ -344,7 +366,6 @@ def test_when_all_are_damaged_training_starts_anew_and_says_so(store: FolderStor
         ({"learning_rate": 1e-2}, "train.learning_rate is 0.01 and was 0.02"),
         ({"augment": True}, "rows is "),
         ({"architecture": "gru"}, "network is "),
-        ({"threads": 2}, "train.threads is 2 and was 1"),
     ],
 )
 def test_a_checkpoint_of_another_training_is_refused_and_named(
@@ -358,7 +379,18 @@ def test_a_checkpoint_of_another_training_is_refused_and_named(
     assert named in said[0]
     assert "of another training" in said[0]
     assert said[-1] == "there is no good checkpoint; training starts anew"
-    assert result_of(done) == result_of(fit(**change))
+    assert result_of(done) == untouched(**change)
+
+
+def test_a_checkpoint_made_with_other_threads_is_refused(store: FolderStore) -> None:
+    with pytest.raises(Cut):
+        fit(store, when=When(training=BATCHES + 5))
+    store, said = again(store)
+    # Two threads are slow where other work runs, and what follows does not depend on them.
+    with pytest.raises(Cut):
+        fit(store, when=When(training=1), threads=2)
+    assert "train.threads is 2 and was 1" in said[0]
+    assert said[-1] == "there is no good checkpoint; training starts anew"
 
 
 def test_what_the_caller_knows_is_part_of_the_identity(store: FolderStore) -> None:
@@ -404,7 +436,7 @@ def test_too_little_room_is_named(store: FolderStore, monkeypatch: pytest.Monkey
 
 
 def test_a_disk_that_fills_up_later_ends_no_training(store: FolderStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, write_file = result_of(fit()), checkpoint.write_file
+    write_file = checkpoint.write_file
 
     def full(path: pathlib.Path, data: bytes) -> None:
         if path.name >= "step-00000012":
@@ -413,7 +445,7 @@ def test_a_disk_that_fills_up_later_ends_no_training(store: FolderStore, monkeyp
 
     monkeypatch.setattr(checkpoint, "write_file", full)
     store, said = again(store)
-    assert result_of(fit(store)) == whole
+    assert result_of(fit(store)) == untouched()
     assert "the checkpoint at epoch 2, after batch 4 could not be written to" in said[0]
     assert "No space left on device; training goes on without it" in said[0]
     monkeypatch.undo()
@@ -424,17 +456,38 @@ KILLED = """
 import os, signal, sys; sys.path[:0] = [{folder!r}]
 import test_checkpoint as t
 kill = lambda: os.kill(os.getpid(), signal.SIGKILL)
-t.fit(t.FolderStore(t.pathlib.Path({store!r})), when=t.When(training={batch}, act=kill), checkpoint_steps=1)
+store = t.pathlib.Path({store!r})
+
+def half(path, data, number=[0]):
+    number[0] += path.name != ".probe"
+    if number[0] == 9:
+        path.with_name(f".{{path.name}}.part").write_bytes(data[: len(data) // 2])
+        kill()
+    write(path, data)
+
+write = t.checkpoint.write_file
+for place, when in {{**t.PLACES, "during a save": t.When()}}.items():
+    if place not in {places!r}:
+        continue
+    # A process of its own, which need not import anything; networks of one thread can be forked.
+    if not (child := os.fork()):
+        when.act = kill
+        if place == "during a save":
+            t.checkpoint.write_file = half
+        t.fit(t.FolderStore(store / place), when=when, checkpoint_steps=1)
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL, place
 """
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_continued(tmp_path: pathlib.Path) -> None:
-    whole = result_of(fit())
-    for batch in (BATCHES, 2 * BATCHES + 3):
-        store = FolderStore(tmp_path / str(batch), say=[].append)
-        code = KILLED.format(folder=os.path.dirname(__file__), store=str(store.folder), batch=batch)
-        environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        assert result_of(fit(again(store)[0])) == whole
+def test_a_process_that_is_killed_anywhere_is_continued(tmp_path: pathlib.Path) -> None:
+    places = [*[*PLACES][2:7], "during a save"]
+    code = KILLED.format(folder=os.path.dirname(__file__), store=str(tmp_path), places=places)
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    for place in places:
+        continued = fit(again(FolderStore(tmp_path / place))[0])
+        assert continued.resumed is not None
+        assert result_of(continued) == untouched(), place
