@@ -8,9 +8,9 @@ python flows/train_flow.py card view evaluate
 import time
 from typing import TYPE_CHECKING, Any
 
-from metaflow import Parameter, card, config_expr, current, environment, resources, retry, step, timeout
+from metaflow import Parameter, card, config_expr, current, environment, resources, retry, step
 
-from dlcycle.flowkit import checkpoints, eda, inputs, lineage, live, summary, triggers
+from dlcycle.flowkit import checkpoints, eda, gang, inputs, lineage, live, memory, summary, time_limit, triggers
 from dlcycle.flowkit.base import BaseFlow
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class TrainFlow(BaseFlow):
         from dlcycle.data.dataset import removed_summary, table_to_bytes
         from dlcycle.plan.criteria import check_plan
 
+        self.check_workers()
         self.started = time.time()
         self.looked_at = self.eda_run or triggers.triggering_run(artifacts=eda.ARTIFACTS)
         self.recommended = eda.read_recommended(self.looked_at) if self.looked_at else {}
@@ -88,7 +89,7 @@ class TrainFlow(BaseFlow):
         memory=config_expr("project.train.memory"),
         shared_memory=config_expr("project.train.shared_memory"),
     )
-    @timeout(minutes=config_expr("project.train.time_limit"))
+    @time_limit.limited("train.time_limit")
     @retry(times=config_expr("project.train.retries"), minutes_between_retries=0)
     @checkpoints.checkpointed
     # Threads that spin while they wait make training many times slower as soon as another task wants their core.
@@ -136,6 +137,10 @@ class TrainFlow(BaseFlow):
         print(summary.describe_result(self))
         summary.enforce_gates(self.gates, fail_run=self.settings().gates.fail_run, card_step="evaluate")
 
+    def check_workers(self) -> None:
+        """Refuse a project that wants several workers, which this flow does not start."""
+        gang.refuse_workers(self.project["train"]["workers"])
+
     # Hooks
 
     def settings(self) -> "Project":
@@ -182,17 +187,21 @@ class TrainFlow(BaseFlow):
         """Train one candidate with one seed."""
         from dlcycle.train.candidate import candidate_name, train_candidate
 
-        return train_candidate(
-            self.load_rows(),
-            spec=spec,
-            seed=seed,
-            settings=settings,
-            labels=self.labels,
-            build_model=self.build_model,
-            on_progress=live.follow_training(settings, candidate=candidate_name(spec), seed=seed, say=print),
-            keep=self.keep_last_finite,
-            checkpoints=self.checkpoint_store(spec, seed),
-        )
+        with gang.join() as workers:
+            follow = live.follow_training(settings, candidate=candidate_name(spec), seed=seed, say=print)
+            return train_candidate(
+                self.load_rows(),
+                spec=spec,
+                seed=seed,
+                settings=settings,
+                labels=self.labels,
+                build_model=self.build_model,
+                on_progress=follow,
+                keep=self.keep_last_finite,
+                checkpoints=self.checkpoint_store(spec, seed),
+                gang=workers,
+                memory_notes=memory.TaskMemory(self, say=print),
+            )
 
     def checkpoint_store(self, spec: "ModelSpec", seed: int) -> "CheckpointStore | None":
         """Return where a training that is cut off is kept, for the next attempt and for `resume`; None for nowhere."""
@@ -226,9 +235,15 @@ class TrainFlow(BaseFlow):
 
         return table_from_bytes(self.rows)
 
+    def training_step(self) -> str:
+        """Return the name of the step that trains."""
+        return "train"
+
     def describe_lineage(self, settings: "Project") -> dict[str, Any]:
         """Return where the result came from: data, code, settings, machine, time and cost."""
-        return lineage.describe_run(settings, started=self.started, log_step="train", card_step="evaluate") | {
+        return lineage.describe_run(
+            settings, started=self.started, log_step=self.training_step(), card_step="evaluate"
+        ) | {
             "source": self.source,
             "cleaning": self.cleaning,
             "data_fingerprint": self.data_fingerprint,
@@ -242,7 +257,7 @@ class TrainFlow(BaseFlow):
 
     def next_steps(self, settings: "Project") -> list[dict[str, str]]:
         """Return what to do next, most important first."""
-        from dlcycle.insight.todo import next_steps
+        from dlcycle.insight.advice.after_training import next_steps
 
         return next_steps(
             gates=self.gates,

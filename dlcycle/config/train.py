@@ -73,6 +73,13 @@ class TrainSection(Section):
 
     epochs: int = Field(12, ge=1, le=10_000)
     batch_size: int = Field(64, ge=1, le=100_000)
+    """Rows of an optimiser step."""
+    micro_batch: int | None = Field(None, ge=1, le=100_000)
+    """Rows of a batch that are computed at once, for batches that do not fit into memory; all of them when not given.
+    The gradients of the pieces add up to that of the batch, so results differ by rounding and by what dropout draws."""
+    shrink_micro_batch: bool = False
+    """Where memory runs out, go on by itself with half as many rows at once. Results then depend on the machine's
+    memory; the report says how many rows it came to. With several workers, a batch that failed cannot be repeated."""
     learning_rate: float = Field(2e-3, gt=0)
     """Peak learning rate of AdamW."""
     weight_decay: float = Field(0.01, ge=0)
@@ -92,6 +99,12 @@ class TrainSection(Section):
     """Share of the training texts that are read changed, drawn anew in each epoch."""
     patience: int = Field(3, ge=1)
     """Epochs without a better validation metric after which training stops."""
+    workers: int = Field(1, ge=1, le=1024)
+    """Workers that train together, each on its share of every batch: `batch_size` stays that of all together. More
+    than one need GangFlow; `cpu`, `gpu`, `memory` and `threads` are those of each."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """With more than one worker. `ddp`: each has a copy of the network; `fsdp`: each has a part of the weights, of the
+    gradients and of the moments of AdamW, for a network that does not fit on one GPU. Slower than `ddp`."""
     precision: Literal["auto", "32", "16", "bf16"] = "auto"
     """`auto`: bf16 or 16-bit mixed precision on a GPU, 32-bit on a CPU."""
     bucket_batches: bool = True

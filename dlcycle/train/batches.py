@@ -21,6 +21,15 @@ CHANGED_VERSIONS = 4
 """Changed versions of a text that training chooses from, or as many more as each kind needs for its equal share."""
 
 
+class Share(NamedTuple):
+    """What a worker of a gang has of a batch of all."""
+
+    factor: float
+    """Share of the loss: the mean loss of the batch is the sum of the means of the shares times their factors."""
+    rows: int
+    """Rows of the batch of all."""
+
+
 class Batch(NamedTuple):
     """What one step computes on."""
 
@@ -32,6 +41,9 @@ class Batch(NamedTuple):
     """Numbers int64 (N,) that the user knows the rows by."""
     weights: Tensor | None = None
     """Factors float32 (N,) of the loss of each row; all 1 when None."""
+    share: Share | None = None
+    """What this is of a batch that several workers share; None without others. A worker that has no row of it is given
+    one, with factor 0, so that all workers do the same steps."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,42 @@ class TextRows(Dataset[Batch]):
         inputs = pad_rows([self.tokens[row] for row in rows])
         weights = None if self.weights is None else torch.from_numpy(self.weights[rows])
         return Batch(inputs, torch.from_numpy(self.labels[rows]), torch.from_numpy(self.numbers[rows]), weights)
+
+
+@dataclass(frozen=True)
+class SharedRows(Dataset[Batch]):
+    """The rows as one worker of a gang sees them: indexed with the positions of a batch, it gives its share of it.
+
+    Of positions that are sorted by length, each worker has some of all lengths.
+    """
+
+    all: TextRows
+    rank: int
+    size: int
+    """Workers."""
+    class_weights: Tensor | None = None
+    """(C,) factors of the loss of each class; all 1 when None."""
+
+    def __getitem__(self, positions: Sequence[int]) -> Batch:
+        own = own_positions(positions, rank=self.rank, size=self.size)
+        factor = self._weight(own) / self._weight(positions) if own else 0.0
+        return self.all[own or positions[:1]]._replace(share=Share(factor, len(positions)))
+
+    def _weight(self, positions: Sequence[int]) -> float:
+        """What the mean loss of these rows is divided by."""
+        weights = np.ones(len(positions)) if self.all.weights is None else self.all.weights[positions].astype(float)
+        if self.class_weights is not None:
+            weights = weights * self.class_weights.numpy()[self.all.labels[positions]]
+        return float(weights.sum())
+
+
+def own_positions(positions: Sequence[int], *, rank: int, size: int) -> Sequence[int]:
+    """The positions of a batch that a worker has; none where there are fewer than workers.
+
+    >>> own_positions([7, 3, 9], rank=1, size=2)
+    [3]
+    """
+    return positions[rank::size]
 
 
 def with_changed_versions(
@@ -203,3 +251,18 @@ def validation_batches(rows: TextRows, *, batch_size: int) -> DataLoader[Batch]:
     order = np.argsort([len(tokens) for tokens in rows.tokens], kind="stable")
     batches = [order[start : start + batch_size].tolist() for start in range(0, len(order), batch_size)]
     return DataLoader(rows, sampler=batches, batch_size=None)
+
+
+def shared_batches(
+    batches: DataLoader[Batch], *, rank: int, size: int, class_weights: Tensor | None = None
+) -> DataLoader[Batch]:
+    """The same batches as one of `size` workers sees them; see `SharedRows`."""
+    rows = batches.dataset
+    assert isinstance(rows, TextRows)
+    return DataLoader(SharedRows(rows, rank, size, class_weights), sampler=batches.sampler, batch_size=None)
+
+
+def computing_orders(batches: DataLoader[Batch], *, workers: int) -> list[npt.NDArray[np.int64]]:
+    """For each worker, the positions of all the rows that it has, in the order in which they come."""
+    shares = [[own_positions(batch, rank=rank, size=workers) for batch in batches.sampler] for rank in range(workers)]
+    return [np.array([position for share in own for position in share], dtype=np.int64) for own in shares]

@@ -20,7 +20,9 @@ from dlcycle.model.tokenizer import Tokenizer, fit_tokenizer
 from dlcycle.train.batches import TextRows, with_changed_versions
 from dlcycle.train.checkpoint import CheckpointStore
 from dlcycle.train.fit import FitResult, State, fit_classifier
+from dlcycle.train.gang import Gang
 from dlcycle.train.lineage import ResourceMeter, machine
+from dlcycle.train.memory import MemoryNotes
 from dlcycle.train.reweight import reweighting
 from dlcycle.train.scores import validation_scores
 
@@ -38,7 +40,9 @@ class Candidate:
     report: dict[str, Any]
     """What the card and the selection need: name, seed, validation scores, sizes, seconds, device; where they are on,
     augment (the ways), augment_share, and reweight: column, smallest and largest weight. `resumed` says where an
-    earlier attempt was continued, None without a break."""
+    earlier attempt was continued, None without a break; `workers` how many trained together, and `strategy`
+    how, None for one; `micro_batch` how many rows of a batch were computed at once at the end, None for whole
+    batches."""
 
 
 def candidate_name(spec: ModelSpec) -> str:
@@ -57,6 +61,8 @@ def train_candidate(
     on_progress: Callable[[State], None] | None = None,
     keep: Callable[[bytes], str] | None = None,
     checkpoints: CheckpointStore | None = None,
+    gang: Gang | None = None,
+    memory_notes: MemoryNotes | None = None,
 ) -> Candidate:
     """Fit the tokenizer and the network on the training part; the validation part chooses the epoch.
 
@@ -71,6 +77,8 @@ def train_candidate(
         on_progress: called after each epoch and every few seconds; see `fit_classifier`.
         keep: stores the last finite weights of a training that failed; see `fit_classifier`.
         checkpoints: keeps the state of the training, and has that of an attempt that was cut off.
+        gang: the workers of which this is one, each with the same arguments; see `fit_classifier`.
+        memory_notes: have what a killed attempt used of the memory; see `fit_classifier`.
 
     Raises:
         DataError: `train.reweight` names a column that the rows do not have.
@@ -100,6 +108,8 @@ def train_candidate(
             on_step=on_progress,
             keep=keep,
             checkpoints=checkpoints,
+            gang=gang,
+            memory_notes=memory_notes,
         )
     report = {
         "name": candidate_name(spec),
@@ -108,6 +118,7 @@ def train_candidate(
         "validation": validation_scores(rows["validation"].labels, fitted.logits),
         "truncated_share": tokenizer.truncated_share(texts),
         **_summary(fitted),
+        "strategy": settings.train.strategy if fitted.workers > 1 else None,
         **_changes(rows["train"], settings.train),
     }
     model = pack_model(
@@ -161,8 +172,10 @@ def _summary(fitted: FitResult) -> dict[str, Any]:
         "steps": fitted.steps,
         "seconds": fitted.seconds,
         "threads": fitted.threads,
+        "workers": fitted.workers,
         "device": fitted.device,
         "precision": fitted.precision,
         "peak_cuda_bytes": fitted.peak_cuda_bytes,
         "resumed": None if fitted.resumed is None else str(fitted.resumed),
+        "micro_batch": fitted.micro_batch,
     }

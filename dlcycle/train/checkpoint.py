@@ -206,13 +206,15 @@ def prove_room(store: CheckpointStore, *, needed: int) -> None:
 class VerifiedIO(CheckpointIO):
     """Lightning's way to a checkpoint file: written safely; read is the one that was verified before."""
 
-    def __init__(self) -> None:
-        """Start without a checkpoint to restore."""
+    def __init__(self, *, writes: bool = True) -> None:
+        """Start without a checkpoint to restore; a worker that leaves writing to another does not write."""
+        self.writes = writes
         self.state: dict[str, Any] | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write the state that Lightning gathered."""
-        write_checkpoint(Path(path), checkpoint)
+        if self.writes:
+            write_checkpoint(Path(path), checkpoint)
 
     def load_checkpoint(
         self, path: Any, map_location: Any | None = None, weights_only: bool | None = None

@@ -24,11 +24,12 @@ def machine() -> dict[str, Any]:
     Returns:
         {"platform", "cpu", "cores" (that this process may use), "memory_gb" (None if unknown), "gpus" (names)}.
     """
+    limit = memory_limit_mb()
     return {
         "platform": platform.platform(),
         "cpu": _cpu_model(),
         "cores": _cores(),
-        "memory_gb": _memory_gb(),
+        "memory_gb": None if limit is None else round(limit / 1024, 1),
         "gpus": _gpu_names(),
     }
 
@@ -78,7 +79,7 @@ class ResourceMeter:
             "seconds": wall,
             "cpu_seconds": cpu,
             "cpu_cores": cpu / wall if wall > 0 else 0.0,
-            "peak_memory_mb": _peak_memory_mb(),
+            "peak_memory_mb": peak_memory_mb(),
             "gpu_memory_mb": _gpu_memory_mb(),
             "gpu_utilisation": sum(samples) / len(samples) if samples else None,
         }
@@ -90,6 +91,34 @@ class ResourceMeter:
                 self._gpu_samples.append(sample)
             if sample is None or self._stop.wait(_SAMPLE_SECONDS):
                 return
+
+
+def memory_limit_mb() -> float | None:
+    """MB of memory of the machine, or of the container if that may use less; None if unknown."""
+    if not {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= set(os.sysconf_names):
+        return None
+    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")):
+        with contextlib.suppress(OSError, ValueError):
+            size = min(size, int(limit.read_text()))
+    return size / _MEGABYTE
+
+
+def peak_memory_mb() -> float:
+    """Most MB of memory that this process has held at once."""
+    # Where the kernel tells it, not ru_maxrss: a new process inherits that from the one that started it.
+    if (peak := process_status_mb("VmHWM")) is not None:
+        return peak
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / _MEGABYTE if sys.platform == "darwin" else most / 1024
+
+
+def process_status_mb(name: str) -> float | None:
+    """A figure of the kernel about this process, such as VmPeak, in MB; None where there is none."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+        return int(status.get(name, "").split()[0]) / 1024
+    return None
 
 
 def git_state(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -179,17 +208,6 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _memory_gb() -> float | None:
-    """Memory of the machine, or of the container if that may use less."""
-    if not {"SC_PAGE_SIZE", "SC_PHYS_PAGES"} <= set(os.sysconf_names):
-        return None
-    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit in (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")):
-        with contextlib.suppress(OSError, ValueError):
-            size = min(size, int(limit.read_text()))
-    return round(size / _MEGABYTE / 1024, 1)
-
-
 def _cuda() -> Any:
     """torch.cuda if torch is loaded and sees a GPU; never loads torch itself."""
     torch = sys.modules.get("torch")
@@ -224,12 +242,3 @@ def _gpu_utilisation() -> float | None:
 def _cpu_seconds() -> float:
     own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
-
-
-def _peak_memory_mb() -> float:
-    # Where the kernel tells it, not ru_maxrss: a new process inherits that from the one that started it.
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
-        return int(status.get("VmHWM", "").split()[0]) / 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / _MEGABYTE if sys.platform == "darwin" else peak / 1024

@@ -1,6 +1,8 @@
 """The one Lightning module for classification, of any modality."""
 
 import math
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -8,11 +10,13 @@ import numpy.typing as npt
 import torch
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.nn import functional
 
 from dlcycle.config import TrainSection
 from dlcycle.errors import TrainingError
 from dlcycle.train.batches import Batch
+from dlcycle.train.memory import MicroBatches
 
 
 class ClassifierModule(LightningModule):
@@ -22,9 +26,19 @@ class ClassifierModule(LightningModule):
     """
 
     class_weights: Tensor | None
+    called: nn.Module
+    """What a step calls: the network or, in a gang, what exchanges its gradients too. It is no submodule, so that the
+    weights have the same names."""
 
     def __init__(
-        self, network: nn.Module, *, settings: TrainSection, steps: int, class_weights: Tensor | None = None
+        self,
+        network: nn.Module,
+        *,
+        settings: TrainSection,
+        steps: int,
+        class_weights: Tensor | None = None,
+        workers: int = 1,
+        memory: MicroBatches | None = None,
     ) -> None:
         """Wrap a network.
 
@@ -33,18 +47,24 @@ class ClassifierModule(LightningModule):
             settings: optimiser, schedule and loss.
             steps: optimiser steps of the whole training, for the schedule.
             class_weights: (C,) factors of the loss of each class; all 1 when None.
+            workers: those whose gradients are averaged, each of its share of a batch.
+            memory: cuts batches into pieces; one of these settings when None.
         """
         super().__init__()
         self.network = network
+        self.workers = workers
         self.settings = settings
         self.steps = steps
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.train_loss_sum, self.train_rows = 0.0, 0
         self._logits: list[Tensor] = []
+        self.called = network
+        self.memory = memory or MicroBatches(settings)
+        self._in_pieces = False
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; the one that Lightning sets 50 times a step without the checks of `nn.Module`."""
-        if name == "_current_fx_name":
+        if name in ("_current_fx_name", "called"):
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
@@ -53,7 +73,7 @@ class ClassifierModule(LightningModule):
         """Move what the step computes with; the row numbers stay where they are."""
         inputs = tuple(tensor.to(device, non_blocking=True) for tensor in batch.inputs)
         weights = None if batch.weights is None else batch.weights.to(device, non_blocking=True)
-        return Batch(inputs, batch.labels.to(device, non_blocking=True), batch.rows, weights)
+        return Batch(inputs, batch.labels.to(device, non_blocking=True), batch.rows, weights, batch.share)
 
     def configure_optimizers(self) -> Any:
         """AdamW (Loshchilov and Hutter, 2019) with a factor on the learning rate for each step."""
@@ -75,16 +95,14 @@ class ClassifierModule(LightningModule):
         self.train_loss_sum, self.train_rows = 0.0, 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Loss of a batch; stops when it is not finite."""
-        losses = functional.cross_entropy(
-            self.network(*batch.inputs),
-            batch.labels,
-            weight=self.class_weights,
-            label_smoothing=self.settings.label_smoothing,
-            reduction="mean" if batch.weights is None else "none",
-        )
-        loss = losses if batch.weights is None else self._weighted_mean(losses, batch)
-        value = loss.item()
+        """Loss of a batch or, after the gradients of its other pieces, of the last one; stops when it is not finite."""
+        self.memory.begin(batch, place=f"epoch {self.current_epoch + 1}, batch {batch_idx + 1}")
+        *pieces, last = self.memory.split(batch, workers=self.workers)
+        self._in_pieces = bool(pieces)
+        shares = self._shares(batch) if pieces else None
+        value = self._add_gradients(pieces, of=batch, shares=shares) if pieces else 0.0
+        loss = self._loss(last, shares=shares)
+        value += loss.item()
         if not math.isfinite(value):
             rows = batch.rows.tolist()
             more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
@@ -92,16 +110,71 @@ class ClassifierModule(LightningModule):
                 f"expected a finite loss, got {value} at epoch {self.current_epoch + 1}, batch {batch_idx + 1}, rows "
                 f"{', '.join(map(str, rows[:5]))}{more}; lower train.learning_rate or look at these rows"
             )
-        self.train_loss_sum += value * len(batch.labels)
-        self.train_rows += len(batch.labels)
-        return loss
+        if batch.share is None:
+            self.train_loss_sum += value * len(batch.labels)
+            self.train_rows += len(batch.labels)
+            return loss
+        self.train_loss_sum += value * batch.share.factor * batch.share.rows
+        self.train_rows += batch.share.rows
+        # The gradients of the workers are averaged, and their sum is wanted.
+        return loss * (batch.share.factor * self.workers)
 
-    def _weighted_mean(self, losses: Tensor, batch: Batch) -> Tensor:
-        """Mean of losses (N,) in which a row counts as often as its weight and that of its class say."""
-        assert batch.weights is not None
-        # The losses bear the weights of the classes already.
-        shares = batch.weights if self.class_weights is None else batch.weights * self.class_weights[batch.labels]
-        return (batch.weights * losses).sum() / shares.sum()
+    def _add_gradients(self, pieces: list[Batch], *, of: Batch, shares: Tensor | None) -> float:
+        """Start the gradient of a batch with those of pieces of it; return what they add to its loss."""
+        value, factor = 0.0, 1.0 if of.share is None else of.share.factor * self.workers
+        # Lightning does so between the loss of a step and its gradient, which comes too late here.
+        self.network.zero_grad()
+        for piece in pieces:
+            with getattr(self.called, "no_sync", nullcontext)():
+                loss = self._loss(piece, shares=shares)
+                value += loss.item()
+                with torch.autocast(loss.device.type, enabled=False):
+                    self.trainer.precision_plugin.pre_backward(loss * factor, self).backward()
+        return value
+
+    def _loss(self, piece: Batch, *, shares: Tensor | None) -> Tensor:
+        """What a piece adds to the mean loss of its batch, whose rows count `shares` times; None if it is all of it."""
+        reduction = "none" if piece.weights is not None else "mean" if shares is None else "sum"
+        losses = functional.cross_entropy(
+            self.called(*piece.inputs),
+            piece.labels,
+            weight=self.class_weights,
+            label_smoothing=self.settings.label_smoothing,
+            reduction=reduction,
+        )
+        if piece.weights is not None:
+            # The losses bear the weights of the classes already.
+            return (piece.weights * losses).sum() / (self._shares(piece) if shares is None else shares)
+        return losses if shares is None else losses / shares
+
+    def _shares(self, batch: Batch) -> Tensor:
+        """How often the rows of a batch count in its mean: as often as their weights and those of their classes say."""
+        if batch.weights is None:
+            counts = torch.ones_like(batch.labels) if self.class_weights is None else self.class_weights[batch.labels]
+        else:
+            counts = batch.weights if self.class_weights is None else batch.weights * self.class_weights[batch.labels]
+        return counts.sum()
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """Step with the gradient of a batch, which is computed again in smaller pieces where memory runs out."""
+        assert optimizer_closure is not None
+        compute, sums = optimizer_closure, (self.train_loss_sum, self.train_rows)
+
+        def begin_again() -> None:
+            self.train_loss_sum, self.train_rows = sums
+            # They seed the batch.
+            for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+                callback.on_train_batch_start(self.trainer, self, None, batch_idx)
+
+        alone = self.workers == 1
+        optimizer.step(closure=lambda: self.memory.compute(compute, again=begin_again, alone=alone))
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        """Forget the gradient of the batch before, unless that of this one has been begun."""
+        if not self._in_pieces:
+            optimizer.zero_grad()
 
     def configure_gradient_clipping(
         self,
@@ -116,6 +189,8 @@ class ClassifierModule(LightningModule):
         if gradient_clip_val:
             gradients = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
             norm = nn.utils.get_total_norm(gradients)
+            if isinstance(norm, DTensor):
+                norm = norm.full_tensor()
             if not norm <= gradient_clip_val:
                 nn.utils.clip_grads_with_norm_(self.network.parameters(), gradient_clip_val, norm)
 
@@ -125,7 +200,19 @@ class ClassifierModule(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the logits of a batch."""
-        self._logits.append(self.network(*batch.inputs).double().cpu())
+        self._logits += self.memory.compute(
+            lambda: self._batch_logits(batch), again=lambda: None, alone=self.workers == 1
+        )
+
+    def _batch_logits(self, batch: Batch) -> list[Tensor]:
+        self.memory.begin(batch, place=f"the validation of epoch {self.current_epoch + 1}")
+        pieces = self.memory.split(batch, workers=self.workers)
+        logits = [self.network(*piece.inputs).double().cpu() for piece in pieces]
+        # Those without a share of the batch are there so that all workers do the same steps.
+        return [
+            own if piece.share is None or piece.share.factor else own[:0]
+            for own, piece in zip(logits, pieces, strict=True)
+        ]
 
     def validation_logits(self) -> npt.NDArray[np.float64]:
         """Logits (N, C) of the last validation, in the order of its batches."""

@@ -21,6 +21,7 @@ from dlcycle.train.checkpoint import (
     weights_bytes,
 )
 from dlcycle.train.experiment import WITHOUT_EFFECT, library_versions
+from dlcycle.train.gang import Gang
 from dlcycle.train.module import ClassifierModule
 
 LARGEST_SHARE = 0.02
@@ -70,6 +71,7 @@ class CheckpointWriter:
         sampler: Any,
         seconds: float,
         steps: int | None,
+        gang: Gang | None = None,
     ) -> None:
         """Save to a store.
 
@@ -79,9 +81,12 @@ class CheckpointWriter:
             sampler: the training batches', with `set_epoch(epoch, skip=)`.
             seconds: shortest time between two checkpoints inside an epoch.
             steps: write after every so many steps and each epoch instead, whatever it costs.
+            gang: of the worker that this is. All its workers save and restore at the same time; the first one alone
+                reads and writes.
         """
+        self.gang = gang
         self.store, self.identity, self.sampler = store, dict(identity), sampler
-        self.plugin = VerifiedIO()
+        self.plugin = VerifiedIO(writes=gang is None or gang.first)
         self.seconds, self.steps = seconds, steps
         self.restored: Place | None = None
         self.saved: Place | None = None
@@ -91,18 +96,22 @@ class CheckpointWriter:
 
     def find(self) -> str | None:
         """The checkpoint to go on from, as Lightning's `ckpt_path`; None to begin at the beginning."""
-        if (state := find_checkpoint(self.store, self.identity)) is None:
-            return None
+        state = find_checkpoint(self.store, self.identity) if self.plugin.writes else None
+        if state is not None:
+            place = Place(**state["dlcycle"]["place"])
+            self.store.say(f"training goes on from {place} ({place.steps} steps), where an earlier attempt was stopped")
+        if self.gang is not None:
+            state = self.gang.from_first(state)
         self.plugin.state = state
-        place = Place(**state["dlcycle"]["place"])
-        self.store.say(f"training goes on from {place} ({place.steps} steps), where an earlier attempt was stopped")
-        return "checkpoint"
+        return None if state is None else "checkpoint"
 
     def load(self, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]) -> None:
         """Take the sums of the epoch and the place from a checkpoint."""
         assert isinstance(pl_module, ClassifierModule)
         own = checkpoint["dlcycle"]
-        pl_module.train_loss_sum, pl_module.train_rows = own["train_loss_sum"], own["train_rows"]
+        pl_module.train_loss_sum = own["train_loss_sums"][0 if self.gang is None else self.gang.rank]
+        pl_module.train_rows = own["train_rows"]
+        pl_module.memory.agree([own["micro_batch"]])
         self.restored = self.saved = Place(**own["place"])
 
     def begin(self, pl_module: lightning.LightningModule) -> None:
@@ -113,20 +122,23 @@ class CheckpointWriter:
             self.cost = weights_bytes(pl_module) * COPIES / BYTES_A_SECOND
         self.last = time.perf_counter()
 
-    def after_batch(self, trainer: lightning.Trainer, *, batch: int) -> None:
-        """Save when it is due."""
+    def due_after_batch(self, trainer: lightning.Trainer) -> bool:
+        """Whether it is time to save inside an epoch."""
         if self.steps is not None:
-            due = trainer.global_step % self.steps == 0
-        else:
-            due = time.perf_counter() - self.last >= max(self.seconds, self.cost / LARGEST_SHARE)
-        if due:
-            last = batch == trainer.num_training_batches
-            self.save(trainer, _place(trainer, "validation" if last else "batch"))
+            return trainer.global_step % self.steps == 0
+        return time.perf_counter() - self.last >= max(self.seconds, self.cost / LARGEST_SHARE)
+
+    def due_after_epoch(self) -> bool:
+        """Whether to save the scored epoch: not if epochs are so short that it would cost more than it is worth."""
+        return self.steps is not None or time.perf_counter() - self.last >= self.cost / LARGEST_SHARE
+
+    def after_batch(self, trainer: lightning.Trainer, *, batch: int) -> None:
+        """Save between two batches, or before the validation."""
+        self.save(trainer, _place(trainer, "validation" if batch == trainer.num_training_batches else "batch"))
 
     def after_epoch(self, trainer: lightning.Trainer) -> None:
-        """Save the scored epoch, unless epochs are so short that it would cost more than it is worth."""
-        if self.steps is not None or time.perf_counter() - self.last >= self.cost / LARGEST_SHARE:
-            self.save(trainer, _place(trainer, "end"))
+        """Save the scored epoch."""
+        self.save(trainer, _place(trainer, "end"))
 
     def save_now(self, trainer: lightning.Trainer) -> None:
         """Save where the training stands between two batches, if that is not saved yet: on SIGTERM."""
@@ -138,11 +150,15 @@ class CheckpointWriter:
         """Add what Lightning does not know, and make its counters such that it goes on at the right place."""
         assert isinstance(pl_module, ClassifierModule) and self.saving is not None
         settle_loops(checkpoint["loops"]["fit_loop"], stage=self.saving.stage)
+        sums = pl_module.train_loss_sum
         checkpoint["dlcycle"] = {
             "identity": self.identity,
             "place": asdict(self.saving),
-            "train_loss_sum": pl_module.train_loss_sum,
+            # By worker, because a sum of other parts has other last bits.
+            "train_loss_sums": [sums] if self.gang is None else self.gang.gather(sums),
             "train_rows": pl_module.train_rows,
+            # An attempt that needed smaller pieces goes on with these.
+            "micro_batch": pl_module.memory.rows,
         }
 
     def save(self, trainer: lightning.Trainer, place: Place) -> None:
@@ -151,15 +167,20 @@ class CheckpointWriter:
         name = f"step-{place.steps:08d}{'-end' if place.stage == 'end' else ''}.ckpt"
         path = self.store.folder / name
         self.saving = place
+        saved = True
         try:
             trainer.save_checkpoint(path)
-            self.store.keep(path, place=place)
+            if self.plugin.writes:
+                self.store.keep(path, place=place)
         except OSError as error:
             # A full disk ends no training that is well: the checkpoints before are still there.
             self.plugin.remove_checkpoint(path)
             message = f"the checkpoint at {place} could not be written to {path.parent}: {error.strerror or error}"
             self.store.say(f"{message}; training goes on without it")
-        else:
+            saved = False
+        if self.gang is not None:
+            saved = self.gang.from_first(saved)
+        if saved:
             self.saved = place
         self.last = time.perf_counter()
         self.cost = self.last - begun

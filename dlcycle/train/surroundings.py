@@ -2,11 +2,13 @@
 
 import logging
 import os
+import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 
 from dlcycle.config import TrainSection
@@ -53,3 +55,13 @@ def quiet_lightning() -> Iterator[None]:
     finally:
         for logger, level in levels.items():
             logger.setLevel(level)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global random numbers of Python, NumPy and torch with a number from 0 to 2**32 - 1."""
+    random.seed(seed)
+    np.random.seed(seed)
+    # `torch.manual_seed` does both, but formats the stack to say where, which is too slow for each batch.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)

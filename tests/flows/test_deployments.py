@@ -5,6 +5,7 @@ import io
 import json
 import pathlib
 import pickle
+import re
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -47,12 +48,13 @@ chain = ["EdaFlow", "TrainFlow", "ExplainFlow"]
 [deploy.schedule]
 EdaFlow = "30 3 * * 1"
 """
+GANG_FLOW = FLOW.with_name("gang_flow.py")
 FLOWS = {"EdaFlow": EDA_FLOW, "TrainFlow": FLOW, "ExplainFlow": EXPLAIN_FLOW}
 DAYS = 5 * 24 * 3600
 """Seconds that Metaflow gives a step without @timeout."""
 STEPS = {
     ("EdaFlow", "survey"): ("3.0", "5000.0M", None, 2, 420),
-    ("EdaFlow", "version"): ("3.0", "5000.0M", None, 2, DAYS),
+    ("EdaFlow", "version"): ("3.0", "5000.0M", None, 2, 420),
     ("EdaFlow", "judge"): ("1", "4096M", None, 0, DAYS),
     ("TrainFlow", "train"): ("5.0", "6000.0M", "1", 3, 660),
     ("TrainFlow", "evaluate"): ("1", "4096M", None, 0, DAYS),
@@ -166,6 +168,37 @@ def test_airflow_gets_the_resources_retries_and_time_of_the_project(deployer: De
 def test_without_a_gpu_in_the_project_none_is_asked_for(deployer: Deployer) -> None:
     templates = {t["name"]: t for t in deployer.argo(FLOW, UNSCHEDULED)["spec"]["templates"]}
     assert templates["train"]["container"]["resources"]["limits"] == {"nvidia.com/gpu": "0"}
+
+
+def test_argo_starts_a_gang_as_a_jobset(deployer: Deployer) -> None:
+    project = PROJECT.replace("gpu = 1", "gpu = 1\nworkers = 3")
+    templates = {t["name"]: t for t in deployer.argo(GANG_FLOW, project)["spec"]["templates"]}
+    assert templates["work"]["retryStrategy"]["limit"] == 3
+    # Argo replaces {{=...}} before it reads the manifest.
+    written = re.sub(r"\{\{=(.*?)\}\}", r"'\1'", templates["work"]["resource"]["manifest"])
+    manifest = pytest.importorskip("yaml").safe_load(written)
+    assert manifest["kind"] == "JobSet"
+    first, others = manifest["spec"]["replicatedJobs"]
+    assert first["replicas"] == 1
+    assert "worker" in others["replicas"]
+    for job in (first, others):
+        pod = job["template"]["spec"]["template"]["spec"]
+        assert pod["activeDeadlineSeconds"] == 660
+        (container,) = pod["containers"]
+        assert (container["resources"]["requests"]["cpu"], container["resources"]["requests"]["memory"]) == (
+            "5.0",
+            "6000.0M",
+        )
+        assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+        assert {"name": "OMP_WAIT_POLICY", "value": "PASSIVE"} in container["env"]
+
+
+def test_airflow_refuses_a_gang_and_says_so(deployer: Deployer) -> None:
+    config = ["--config-value", "project", UNSCHEDULED]
+    path = deployer.workspace.folder / "gang_dag.py"
+    refused = deployer.workspace.call(GANG_FLOW, "--no-pylint", *config, "airflow", "create", path).expect(code=1)
+    assert "not supported with Airflow" in refused.output
+    assert not path.exists()
 
 
 def test_argo_runs_the_scheduled_flow_at_its_time_and_no_other(deployer: Deployer) -> None:

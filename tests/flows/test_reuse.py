@@ -96,15 +96,20 @@ SHIPPED = [
     "dlcycle/flowkit/base.py",
     "dlcycle/flowkit/eda.py",
     "dlcycle/flowkit/explain.py",
+    "dlcycle/flowkit/gang.py",
     "dlcycle/flows/eda_flow.py",
     "dlcycle/flows/explain_flow.py",
+    "dlcycle/flows/gang_flow.py",
     "dlcycle/flows/train_flow.py",
+    "dlcycle/insight/advice/answer.py",
     "dlcycle/insight/attribution/attribute.py",
+    "dlcycle/insight/decisions/policies.py",
     "dlcycle/insight/evaluate.py",
     "dlcycle/model/probe.py",
     "dlcycle/model/text.py",
     "dlcycle/plan/criteria.py",
     "dlcycle/train/fit.py",
+    "dlcycle/train/gang.py",
     "metaflow_extensions/dlcycle/plugins/cards/dlcycle_cards/__init__.py",
     "metaflow_extensions/dlcycle/plugins/cards/dlcycle_cards/eda.py",
     "metaflow_extensions/dlcycle/plugins/cards/dlcycle_cards/explain.py",
@@ -127,15 +132,22 @@ def regular_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     return python
 
 
-@pytest.fixture(params=["editable", "regular"])
-def project(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Workspace:
+@pytest.fixture(scope="module", params=["editable", "regular"])
+def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A project in its own folder, with dlcycle installed in one of two ways."""
+    folder = tmp_path_factory.mktemp("project")
     files = {"shop_flow.py": SUBCLASS, "shop_eda_flow.py": EDA_SUBCLASS, "shop_explain_flow.py": EXPLAIN_SUBCLASS}
     for name, content in (files | {"shop_network.py": NETWORK, "shop.toml": PROJECT}).items():
-        (tmp_path / name).write_text(content)
+        (folder / name).write_text(content)
     if request.param == "editable":
-        return Workspace(tmp_path)
-    return Workspace(tmp_path, python=request.getfixturevalue("regular_python"))
+        return Workspace(folder)
+    return Workspace(folder, python=request.getfixturevalue("regular_python"))
+
+
+@pytest.fixture(scope="module")
+def trained(project: Workspace) -> str:
+    """The run of a subclass in that project."""
+    return project.call("shop_flow.py", "run").expect().run_id
 
 
 def test_the_bare_interpreter_has_no_dlcycle(bare_python: str, tmp_path: pathlib.Path) -> None:
@@ -144,13 +156,12 @@ def test_the_bare_interpreter_has_no_dlcycle(bare_python: str, tmp_path: pathlib
 
 
 @pytest.mark.slow
-def test_a_subclass_runs_with_its_own_project_and_network(project: Workspace) -> None:
-    done = project.call("shop_flow.py", "run").expect()
+def test_a_subclass_runs_with_its_own_project_and_network(project: Workspace, trained: str) -> None:
     code = f"""
 from metaflow import Run, namespace
 from metaflow.cards import get_cards
 namespace(None)
-run = Run("ShopFlow/{done.run_id}")
+run = Run("ShopFlow/{trained}")
 model, lineage = run.data.model, run.data.lineage
 print(model["description"]["architecture"], lineage["settings"]["project"]["name"], "project:shop" in run.system_tags)
 print(len(get_cards(run["evaluate"].task, type="dlcycle_train")[0].get()) > 50_000)
@@ -159,8 +170,9 @@ print(len(get_cards(run["evaluate"].task, type="dlcycle_train")[0].get()) > 50_0
 
 
 @pytest.mark.slow
-def test_a_subclass_explains_a_network_of_its_own_and_names_the_method_that_can(project: Workspace) -> None:
-    trained = project.call("shop_flow.py", "run").expect()
+def test_a_subclass_explains_a_network_of_its_own_and_names_the_method_that_can(
+    project: Workspace, trained: str
+) -> None:
     done = project.call("shop_explain_flow.py", "run").expect()
     code = f"""
 from metaflow import Run, namespace
@@ -172,9 +184,9 @@ print(run.data.explained["run"], run.data.local_attributions["method"], faithful
 print([line["method"] for line in faithfulness["agreement"] if line["rows"]])
 print(run.data.answer["badge"] in get_cards(run["judge"].task, type="dlcycle_explain")[0].get())
 """
-    assert project.client(code).splitlines() == [f"ShopFlow/{trained.run_id} occlusion True", "['shapley']", "True"]
-    (project.folder / "shop.toml").write_text(PROJECT.replace('method = "occlusion"', ""))
-    refused = project.call("shop_explain_flow.py", "run").expect(code=1)
+    assert project.client(code).splitlines() == [f"ShopFlow/{trained} occlusion True", "['shapley']", "True"]
+    gradients = PROJECT.replace('method = "occlusion"', "")
+    refused = project.run(project=gradients, flow=project.folder / "shop_explain_flow.py").expect(code=1)
     assert 'explain.method = "occlusion"' in refused.output
 
 

@@ -121,7 +121,7 @@ def test_progress_is_plain_data() -> None:
 
 
 def test_on_step_reports_inside_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dlcycle.train.fit.STEP_SECONDS", 0.0)
+    monkeypatch.setattr("dlcycle.train.watch.STEP_SECONDS", 0.0)
     steps: list[dict[str, Any]] = []
     fit(on_step=steps.append, settings={"epochs": 1})
     assert [(state["epoch"], state["batch"], state["batches"]) for state in steps] == [(1, n, 15) for n in range(1, 16)]

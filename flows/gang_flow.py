@@ -1,0 +1,74 @@
+"""TrainFlow with several workers for each candidate: `[train] workers = N` and `strategy = "ddp"` or `"fsdp"`.
+
+python flows/gang_flow.py --config project configs/ecommerce.toml run
+python flows/gang_flow.py --config project configs/ecommerce.toml run --with kubernetes
+python flows/gang_flow.py card view evaluate
+"""
+
+from dlcycle.flows.train_flow import TrainFlow
+from metaflow import card, config_expr, current, environment, parallel, resources, retry, step
+
+from dlcycle.flowkit import checkpoints, gang, live, time_limit
+
+
+class GangFlow(TrainFlow):
+    """From a source of labelled text to a tested model, each candidate trained by a gang of workers.
+
+    Each worker is a task of its own: a process on one machine, a pod of a JobSet on Kubernetes and Argo Workflows.
+    Airflow and AWS Step Functions start no gangs. A worker that is lost ends the gang, and the next attempt goes on
+    from the last checkpoint.
+
+    In, out and hooks are those of TrainFlow.
+    """
+
+    @step
+    def train(self):
+        """Start the workers that train one candidate with one seed."""
+        self.job = self.input
+        self.next(self.work, num_parallel=self.settings().train.workers)
+
+    @card(type="dlcycle_train", id=live.CARD_ID, refresh_interval=live.REFRESH_SECONDS)
+    @resources(
+        cpu=config_expr("project.train.cpu"),
+        gpu=config_expr("project.train.gpu"),
+        memory=config_expr("project.train.memory"),
+        shared_memory=config_expr("project.train.shared_memory"),
+    )
+    @time_limit.limited("train.time_limit")
+    @retry(times=config_expr("project.train.retries"), minutes_between_retries=0)
+    @checkpoints.checkpointed
+    # Torch warns of each gang that it looks for unused parameters and finds none.
+    @environment(vars={"OMP_WAIT_POLICY": "PASSIVE", "TORCH_CPP_LOG_LEVEL": "ERROR"})
+    @gang.started_by_this_python
+    @parallel
+    @step
+    def work(self):
+        """Train as one worker of the gang; the validation part chooses the epoch."""
+        number, seed = self.job
+        settings = self.settings()
+        self.worker = current.parallel.node_index
+        candidate = self.train_candidate(settings.model.candidates[number], seed, settings)
+        self.model, self.history = candidate.model, candidate.history
+        self.validation_logits, self.candidate_report = candidate.validation_logits, candidate.report
+        self.next(self.gather)
+
+    @step
+    def gather(self, inputs):
+        """Take what the first worker has: all have the same weights."""
+        first = gang.first_worker(inputs)
+        checkpoints.remove_checkpoints(inputs)
+        self.model, self.history = first.model, first.history
+        self.validation_logits, self.candidate_report = first.validation_logits, first.candidate_report
+        self.merge_artifacts(inputs, exclude=["worker", "job"])
+        self.next(self.select)
+
+    def check_workers(self) -> None:
+        """Take any number of workers."""
+
+    def training_step(self) -> str:
+        """Return the name of the step that trains."""
+        return "work"
+
+
+if __name__ == "__main__":
+    GangFlow()
