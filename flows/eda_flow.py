@@ -8,10 +8,11 @@ python flows/eda_flow.py card view judge
 import time
 from typing import TYPE_CHECKING, Any
 
-from metaflow import Parameter, card, config_expr, resources, retry, step
+from metaflow import Parameter, card, config_expr, step
 
-from dlcycle.flowkit import inputs, lineage, live, output, summary, time_limit
+from dlcycle.flowkit import inputs, lineage, live, output, summary
 from dlcycle.flowkit.base import BaseFlow
+from dlcycle.flowkit.machine import on_machine
 
 if TYPE_CHECKING:
     from dlcycle.config import Project
@@ -66,9 +67,7 @@ class EdaFlow(BaseFlow):
             setattr(self, self.shard_names[-1], shard)
         self.next(self.survey, foreach="shard_names")
 
-    @resources(cpu=config_expr("project.eda.cpu"), memory=config_expr("project.eda.memory"))
-    @time_limit.limited("eda.time_limit")
-    @retry(times=config_expr("project.eda.retries"), minutes_between_retries=0)
+    @on_machine("eda")
     @step
     def survey(self):
         """Look at every row of a shard: columns, lengths, languages, flaws of the texts."""
@@ -86,9 +85,7 @@ class EdaFlow(BaseFlow):
         self.facts = merged["facts"]
         self.next(self.version)
 
-    @resources(cpu=config_expr("project.eda.cpu"), memory=config_expr("project.eda.memory"))
-    @time_limit.limited("eda.time_limit")
-    @retry(times=config_expr("project.eda.retries"), minutes_between_retries=0)
+    @on_machine("eda")
     @step
     def version(self):
         """Clean and split the rows as training would, and measure what a simple model can tell about them."""

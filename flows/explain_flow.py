@@ -8,10 +8,11 @@ python flows/explain_flow.py card view judge
 import time
 from typing import TYPE_CHECKING, Any
 
-from metaflow import Parameter, card, config_expr, environment, resources, retry, step
+from metaflow import Parameter, card, step
 
-from dlcycle.flowkit import explain, inputs, lineage, live, output, summary, threads, time_limit, triggers
+from dlcycle.flowkit import explain, inputs, lineage, live, output, summary, triggers
 from dlcycle.flowkit.base import BaseFlow
+from dlcycle.flowkit.machine import on_machine
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,10 +75,7 @@ class ExplainFlow(BaseFlow):
         self.given = None if given is None else table_to_bytes(given)
         self.next(self.attribute, self.inspect, self.stress)
 
-    @resources(cpu=config_expr("project.explain.cpu"), memory=config_expr("project.explain.memory"))
-    @time_limit.limited("explain.time_limit")
-    @retry(times=config_expr("project.explain.retries"), minutes_between_retries=0)
-    @environment(vars=threads.PATIENT)
+    @on_machine("explain")
     @step
     def attribute(self):
         """Find the words that decide, in single rows and overall, and check whether that can be believed."""
@@ -86,10 +84,7 @@ class ExplainFlow(BaseFlow):
         self.faithfulness = found.faithfulness
         self.next(self.judge)
 
-    @resources(cpu=config_expr("project.explain.cpu"), memory=config_expr("project.explain.memory"))
-    @time_limit.limited("explain.time_limit")
-    @retry(times=config_expr("project.explain.retries"), minutes_between_retries=0)
-    @environment(vars=threads.PATIENT)
+    @on_machine("explain")
     @step
     def inspect(self):
         """Find where the model fails and for whom, which labels look wrong, and what its decisions cost."""
@@ -98,10 +93,7 @@ class ExplainFlow(BaseFlow):
         self.fairness, self.business = found.fairness, found.business
         self.next(self.judge)
 
-    @resources(cpu=config_expr("project.explain.cpu"), memory=config_expr("project.explain.memory"))
-    @time_limit.limited("explain.time_limit")
-    @retry(times=config_expr("project.explain.retries"), minutes_between_retries=0)
-    @environment(vars=threads.PATIENT)
+    @on_machine("explain")
     @step
     def stress(self):
         """Change the test texts, by accident and on purpose, and see which decisions stay."""

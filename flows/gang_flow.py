@@ -6,9 +6,10 @@ python flows/gang_flow.py card view evaluate
 """
 
 from dlcycle.flows.train_flow import TrainFlow
-from metaflow import card, config_expr, current, environment, parallel, resources, retry, step
+from metaflow import card, current, parallel, step
 
-from dlcycle.flowkit import checkpoints, gang, live, time_limit
+from dlcycle.flowkit import checkpoints, gang, live
+from dlcycle.flowkit.machine import on_machine
 
 
 class GangFlow(TrainFlow):
@@ -28,18 +29,10 @@ class GangFlow(TrainFlow):
         self.next(self.work, num_parallel=self.settings().train.workers)
 
     @card(type="dlcycle_train", id=live.CARD_ID, refresh_interval=live.REFRESH_SECONDS)
-    @resources(
-        cpu=config_expr("project.train.cpu"),
-        gpu=config_expr("project.train.gpu"),
-        memory=config_expr("project.train.memory"),
-        shared_memory=config_expr("project.train.shared_memory"),
-    )
-    @time_limit.limited("train.time_limit")
-    @retry(times=config_expr("project.train.retries"), minutes_between_retries=0)
-    @checkpoints.checkpointed
     # Torch warns of each gang that it looks for unused parameters and finds none.
-    @environment(vars={"OMP_WAIT_POLICY": "PASSIVE", "TORCH_CPP_LOG_LEVEL": "ERROR"})
+    @on_machine("train", gpu=True, TORCH_CPP_LOG_LEVEL="ERROR")
     @gang.started_by_this_python
+    @checkpoints.checkpointed
     @parallel
     @step
     def work(self):

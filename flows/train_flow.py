@@ -8,10 +8,11 @@ python flows/train_flow.py card view evaluate
 import time
 from typing import TYPE_CHECKING, Any
 
-from metaflow import Parameter, card, config_expr, current, environment, resources, retry, step
+from metaflow import Parameter, card, config_expr, current, step
 
-from dlcycle.flowkit import checkpoints, eda, gang, inputs, lineage, live, memory, summary, time_limit, triggers
+from dlcycle.flowkit import checkpoints, eda, gang, inputs, lineage, live, memory, summary, triggers
 from dlcycle.flowkit.base import BaseFlow
+from dlcycle.flowkit.machine import on_machine
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,17 +84,8 @@ class TrainFlow(BaseFlow):
         self.next(self.train, foreach="jobs")
 
     @card(type="dlcycle_train", id=live.CARD_ID, refresh_interval=live.REFRESH_SECONDS)
-    @resources(
-        cpu=config_expr("project.train.cpu"),
-        gpu=config_expr("project.train.gpu"),
-        memory=config_expr("project.train.memory"),
-        shared_memory=config_expr("project.train.shared_memory"),
-    )
-    @time_limit.limited("train.time_limit")
-    @retry(times=config_expr("project.train.retries"), minutes_between_retries=0)
+    @on_machine("train", gpu=True)
     @checkpoints.checkpointed
-    # Threads that spin while they wait make training many times slower as soon as another task wants their core.
-    @environment(vars={"OMP_WAIT_POLICY": "PASSIVE"})
     @step
     def train(self):
         """Train one candidate with one seed on the training part; the validation part chooses the epoch."""

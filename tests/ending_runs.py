@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import signal
 import subprocess
 from collections.abc import Callable, Sequence
 
@@ -36,6 +37,8 @@ def call_and(
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
+        # A shell starts commands in the background, as CI may be, with Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stdout is not None
         for said in process.stdout:

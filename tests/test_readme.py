@@ -79,7 +79,7 @@ def test_the_commands_work_in_their_order(tmp_path: pathlib.Path) -> None:
         if "run-id" in done.output:
             name = flow.removeprefix("flows/").removesuffix("_flow.py").title()
             latest[flow] = f"{name}Flow/{done.run_id}"
-    assert len(commands()) == 16
+    assert len(commands()) == 17
     assert (tmp_path / "work_list.csv").read_text(encoding="utf-8-sig").startswith("row,line,label,")
     # The schema goes back into the project file as the README says, and speaks up at what it does not know.
     line = next(text for text in re.findall(r"`(.*?)`", section("Look at your data")) if text.startswith("schema ="))

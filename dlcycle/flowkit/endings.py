@@ -73,9 +73,11 @@ def begin_command() -> None:
 
 def _interrupt(number: int, frame: Any) -> None:
     """End a run that gets SIGTERM as Ctrl-C would; without this its tasks go on, and nobody hears them."""
+    # A shell starts commands in the background with Ctrl-C ignored, by their tasks too.
+    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     for process, parent in watchdog.parents_of_all().items():
         if parent == os.getpid():
-            watchdog.send(process, signal.SIGINT)
+            watchdog.send(process, signal.SIGTERM if ignored else signal.SIGINT)
     raise KeyboardInterrupt
 
 

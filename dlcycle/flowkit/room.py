@@ -40,8 +40,8 @@ def prove_room(datastore: str | None) -> None:
         temporary = tempfile.gettempdir()
     except FileNotFoundError as failure:
         raise StorageFailure(f"{failure.strerror}; free some room in one, or name another in TMPDIR") from None
-    _written[:] = [*([datastore] if datastore else []), temporary, os.getcwd()]
-    for folder in _written[:-1]:
+    _written[:] = [*([datastore] if datastore else []), temporary]
+    for folder in _written:
         existing = _existing(folder)
         try:
             with tempfile.TemporaryFile(dir=existing) as probe:
@@ -66,13 +66,12 @@ def explain_cause(failure: BaseException) -> str | None:
     return None
 
 
-def _explain(failure: OSError) -> str | None:
+def _explain(failure: OSError) -> str:
     if failure.filename is not None:
         return _explained(failure.errno, os.fsdecode(failure.filename))
     # Writing to a file that is open names no file.
-    known = [folder for folder in _written if Path(folder).exists()]
-    fullest = min(known, key=lambda folder: shutil.disk_usage(folder).free, default=None)
-    return None if fullest is None else _explained(failure.errno, fullest)
+    known = [folder for folder in (*_written, os.getcwd()) if Path(folder).exists()]
+    return _explained(failure.errno, min(known, key=lambda folder: shutil.disk_usage(folder).free))
 
 
 def _explained(number: int | None, path: str) -> str:

@@ -15,9 +15,6 @@ from dlcycle.errors import DataError
 from dlcycle.flowkit import storage_watch, time_limit
 from dlcycle.flowkit.base import BaseFlow
 
-time_limit.GRACE_SECONDS = 1.0
-storage_watch.PROBE_SECONDS, storage_watch.PATIENCE_SECONDS = 0.3, 1.0
-
 
 class EndFlow(BaseFlow):
     """Carries a number from its first step to its last."""
@@ -90,4 +87,6 @@ class EndFlow(BaseFlow):
 
 
 if __name__ == "__main__":
+    time_limit.GRACE_SECONDS = 1.0
+    storage_watch.PROBE_SECONDS, storage_watch.PATIENCE_SECONDS = 0.3, 1.0
     EndFlow()

@@ -170,6 +170,7 @@ print(len(get_cards(run["evaluate"].task, type="dlcycle_train")[0].get()) > 50_0
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("project", ["regular"], indirect=True)
 def test_a_subclass_explains_a_network_of_its_own_and_names_the_method_that_can(
     project: Workspace, trained: str
 ) -> None:
