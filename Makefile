@@ -25,9 +25,10 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# More processes than four gain little: the longest files take as long.
+# One process more than cores, because runs of flows also wait; more than four gain little.
+WORKERS ?= $(shell cores=$$(nproc); echo $$((cores < 4 ? cores + 1 : 4)))
 test: lint
-	$(BIN)/python -m pytest --ignore=tests/kubernetes -n auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest --ignore=tests/kubernetes -n $(WORKERS) --dist worksteal --durations 15
 
 # Kills runs at every rename of their scheduler and workers, which takes hours; CRASH_CHAINS=5 kills at about 200 of them.
 CRASH_CHAINS ?= 0
