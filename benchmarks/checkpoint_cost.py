@@ -35,6 +35,7 @@ from dlcycle.project_file import parse_project, validate_project
 from dlcycle.train import checkpoint
 from dlcycle.train.batches import TextRows
 from dlcycle.train.checkpoint import FolderStore, Place
+from dlcycle.train.context import TrainingContext
 from dlcycle.train.fit import FitResult, fit_classifier
 from dlcycle.train.resume import CheckpointWriter
 
@@ -107,7 +108,7 @@ class Task:
             classes=self.spec.classes,
             settings=self.settings.model_copy(update=settings),
             seed=SEED,
-            checkpoints=store,
+            context=TrainingContext(checkpoints=store),
         )
 
 

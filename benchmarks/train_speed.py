@@ -27,6 +27,7 @@ from dlcycle.model.text import NetworkSpec, build_text_model
 from dlcycle.model.tokenizer import Ids, fit_tokenizer
 from dlcycle.project_file import parse_project, validate_project
 from dlcycle.train.batches import Batch, TextRows, training_batches, validation_batches
+from dlcycle.train.context import TrainingContext
 from dlcycle.train.fit import fit_classifier, seed_everything
 from dlcycle.train.module import learning_rate_factor
 from dlcycle.train.scores import validation_scores
@@ -59,7 +60,7 @@ def lightning_epoch(task: Task) -> float:
         classes=task.spec.classes,
         settings=task.settings,
         seed=SEED,
-        on_epoch=lambda state: ends.append(time.perf_counter()),
+        context=TrainingContext(on_epoch=lambda state: ends.append(time.perf_counter())),
     )
     return (ends[-1] - ends[0]) / (EPOCHS - 1)
 

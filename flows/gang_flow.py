@@ -58,8 +58,8 @@ class GangFlow(TrainFlow):
     def check_workers(self) -> None:
         """Take any number of workers."""
 
-    def training_step(self) -> str:
-        """Return the name of the step that trains."""
+    def log_step(self) -> str:
+        """Return the name of the step whose log tells of the training."""
         return "work"
 
 

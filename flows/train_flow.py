@@ -178,6 +178,7 @@ class TrainFlow(BaseFlow):
     def train_candidate(self, spec: "ModelSpec", seed: int, settings: "Project") -> "Candidate":
         """Train one candidate with one seed."""
         from dlcycle.train.candidate import candidate_name, train_candidate
+        from dlcycle.train.context import TrainingContext
 
         with gang.join() as workers:
             follow = live.follow_training(settings, candidate=candidate_name(spec), seed=seed, say=print)
@@ -188,11 +189,14 @@ class TrainFlow(BaseFlow):
                 settings=settings,
                 labels=self.labels,
                 build_model=self.build_model,
-                on_progress=follow,
-                keep=self.keep_last_finite,
-                checkpoints=self.checkpoint_store(spec, seed),
-                gang=workers,
-                memory_notes=memory.TaskMemory(self, say=print),
+                context=TrainingContext(
+                    on_epoch=follow,
+                    on_step=follow,
+                    keep=self.keep_last_finite,
+                    checkpoints=self.checkpoint_store(spec, seed),
+                    memory_notes=memory.TaskMemory(self, say=print),
+                    gang=workers,
+                ),
             )
 
     def checkpoint_store(self, spec: "ModelSpec", seed: int) -> "CheckpointStore | None":
@@ -227,15 +231,13 @@ class TrainFlow(BaseFlow):
 
         return table_from_bytes(self.rows)
 
-    def training_step(self) -> str:
-        """Return the name of the step that trains."""
+    def log_step(self) -> str:
+        """Return the name of the step whose log tells of the training."""
         return "train"
 
     def describe_lineage(self, settings: "Project") -> dict[str, Any]:
         """Return where the result came from: data, code, settings, machine, time and cost."""
-        return lineage.describe_run(
-            settings, started=self.started, log_step=self.training_step(), card_step="evaluate"
-        ) | {
+        return lineage.describe_run(settings, started=self.started, log_step=self.log_step(), card_step="evaluate") | {
             "source": self.source,
             "cleaning": self.cleaning,
             "data_fingerprint": self.data_fingerprint,

@@ -18,11 +18,9 @@ from dlcycle.model.artifact import pack_model
 from dlcycle.model.text import NetworkSpec
 from dlcycle.model.tokenizer import Tokenizer, fit_tokenizer
 from dlcycle.train.batches import TextRows, with_changed_versions
-from dlcycle.train.checkpoint import CheckpointStore
-from dlcycle.train.fit import FitResult, State, fit_classifier
-from dlcycle.train.gang import Gang
+from dlcycle.train.context import ALONE, TrainingContext
+from dlcycle.train.fit import FitResult, fit_classifier
 from dlcycle.train.lineage import ResourceMeter, machine
-from dlcycle.train.memory import MemoryNotes
 from dlcycle.train.reweight import reweighting
 from dlcycle.train.scores import validation_scores
 
@@ -58,11 +56,7 @@ def train_candidate(
     labels: Sequence[str],
     seed: int,
     build_model: Callable[[NetworkSpec], nn.Module],
-    on_progress: Callable[[State], None] | None = None,
-    keep: Callable[[bytes], str] | None = None,
-    checkpoints: CheckpointStore | None = None,
-    gang: Gang | None = None,
-    memory_notes: MemoryNotes | None = None,
+    context: TrainingContext = ALONE,
 ) -> Candidate:
     """Fit the tokenizer and the network on the training part; the validation part chooses the epoch.
 
@@ -74,52 +68,35 @@ def train_candidate(
         labels: (C,) class names; their order is the order of the logits.
         seed: decides the first weights, the batches and the dropout.
         build_model: builds the untrained network.
-        on_progress: called after each epoch and every few seconds; see `fit_classifier`.
-        keep: stores the last finite weights of a training that failed; see `fit_classifier`.
-        checkpoints: keeps the state of the training, and has that of an attempt that was cut off.
-        gang: the workers of which this is one, each with the same arguments; see `fit_classifier`.
-        memory_notes: have what a killed attempt used of the memory; see `fit_classifier`.
+        context: who hears of the training, what keeps its state, and the other workers.
 
     Raises:
         DataError: `train.reweight` names a column that the rows do not have.
         TrainingError: the loss or the scores are no longer finite, checkpoints cannot be written, or there is no GPU.
         InterruptionError: the task is told to stop.
     """
-    parts = {name: frame[frame["part"] == name] for name in ("train", "validation")}
     with ResourceMeter() as meter:
-        texts = parts["train"]["text"].tolist()
-        tokenizer = fit_tokenizer(texts, spec=spec)
-        rows = {name: _encode(part, tokenizer=tokenizer, labels=labels) for name, part in parts.items()}
-        if settings.train.reweight is not None:
-            weights = reweighting(_groups(parts["train"], settings.train.reweight), rows["train"].labels)
-            rows["train"] = replace(rows["train"], weights=weights)
-        if kinds := settings.train.augment:
-            rows["train"] = with_changed_versions(rows["train"], texts, tokenizer=tokenizer, kinds=kinds, seed=seed)
+        train, validation, tokenizer = _prepared(frame, spec=spec, settings=settings.train, labels=labels, seed=seed)
         network_spec = NetworkSpec(spec, tokens=tokenizer.size, classes=len(labels))
         fitted = fit_classifier(
             lambda: build_model(network_spec),
-            train=rows["train"],
-            validation=rows["validation"],
+            train=train,
+            validation=validation,
             classes=len(labels),
             settings=settings.train,
             seed=seed,
             metric=settings.plan.metric,
-            on_epoch=on_progress,
-            on_step=on_progress,
-            keep=keep,
-            checkpoints=checkpoints,
-            gang=gang,
-            memory_notes=memory_notes,
+            context=context,
         )
     report = {
         "name": candidate_name(spec),
         "architecture": spec.architecture,
         "seed": seed,
-        "validation": validation_scores(rows["validation"].labels, fitted.logits),
-        "truncated_share": tokenizer.truncated_share(texts),
+        "validation": validation_scores(validation.labels, fitted.logits),
+        "truncated_share": tokenizer.truncated_share(frame.loc[frame["part"] == "train", "text"].tolist()),
         **_summary(fitted),
         "strategy": settings.train.strategy if fitted.workers > 1 else None,
-        **_changes(rows["train"], settings.train),
+        **_changes(train, settings.train),
     }
     model = pack_model(
         fitted.network,
@@ -131,12 +108,24 @@ def train_candidate(
         project=settings.project.name,
         extra={"training": report},
     )
-    report = report | {
-        "parameters": model["description"]["parameters"],
-        "resources": meter.usage,
-        "machine": machine(),
-    }
+    parameters = model["description"]["parameters"]
+    report = report | {"parameters": parameters, "resources": meter.usage, "machine": machine()}
     return Candidate(model, fitted.history, fitted.logits, report)
+
+
+def _prepared(
+    frame: pd.DataFrame, *, spec: ModelSpec, settings: TrainSection, labels: Sequence[str], seed: int
+) -> tuple[TextRows, TextRows, Tokenizer]:
+    """Rows of the training and the validation part, and the tokenizer that the former have taught."""
+    part = frame[frame["part"] == "train"]
+    texts = part["text"].tolist()
+    tokenizer = fit_tokenizer(texts, spec=spec)
+    train = _encode(part, tokenizer=tokenizer, labels=labels)
+    if settings.reweight is not None:
+        train = replace(train, weights=reweighting(_groups(part, settings.reweight), train.labels))
+    if settings.augment:
+        train = with_changed_versions(train, texts, tokenizer=tokenizer, kinds=settings.augment, seed=seed)
+    return train, _encode(frame[frame["part"] == "validation"], tokenizer=tokenizer, labels=labels), tokenizer
 
 
 def _encode(part: pd.DataFrame, *, tokenizer: Tokenizer, labels: Sequence[str]) -> TextRows:

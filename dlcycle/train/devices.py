@@ -9,10 +9,14 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import torch
+
+from dlcycle.config import TrainSection
 from dlcycle.errors import TrainingError
+from dlcycle.train.gang import Gang
 
 logger = logging.getLogger(__name__)
 
@@ -20,10 +24,50 @@ POLL_SECONDS = 0.5
 """Time between two looks at whether a GPU is free."""
 
 
+def accelerator_and_precision(settings: TrainSection) -> tuple[str, str]:
+    """Lightning's accelerator and precision for the settings on this machine."""
+    if settings.gpu and not torch.cuda.is_available():
+        message = f"train.gpu = {settings.gpu} asks for a GPU and torch {torch.__version__} finds none"
+        raise TrainingError(f"{message}; set train.gpu = 0 or run where there is one, with a CUDA build of torch")
+    if not settings.gpu and settings.precision == "16":
+        raise TrainingError('train.precision = "16" needs a GPU; use "auto" or "bf16", or set train.gpu = 1')
+    match settings.precision:
+        case "auto" if settings.gpu:
+            precision = "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+        case "auto" | "32":
+            precision = "32-true"
+        case other:
+            precision = f"{other}-mixed"
+    if precision == "16-mixed" and settings.workers > 1 and settings.strategy == "fsdp":
+        message = 'train.strategy = "fsdp" trains in bf16 or 32-bit precision, got 16-bit'
+        raise TrainingError(f'{message}; set train.precision = "32" or train.strategy = "ddp"')
+    return ("cuda" if settings.gpu else "cpu"), precision
+
+
+@contextmanager
+def own_device(accelerator: str, gang: Gang | None) -> Iterator[torch.device]:
+    """The device that this worker has for itself, and the connections to the others."""
+    with ExitStack() as stack:
+        device = torch.device("cpu")
+        if accelerator == "cuda":
+            gpus = visible_gpus()
+            if gang is None or not gang.one_machine:
+                (index,) = stack.enter_context(take_gpus(gpus))
+            elif gang.first:
+                taken = stack.enter_context(take_gpus(gpus, count=gang.size))
+                gang.say("gpus", " ".join(map(str, taken)))
+                index = taken[0]
+            else:
+                index = int(gang.hear_from_first("gpus").split()[gang.rank])
+            device = torch.device("cuda", index)
+            torch.cuda.reset_peak_memory_stats(device)
+        if gang is not None:
+            gang.connect(device)
+        yield device
+
+
 def visible_gpus() -> list[str]:
     """Identities of the GPUs that this process may use (CUDA_VISIBLE_DEVICES), in torch's order."""
-    import torch
-
     return [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
 
 

@@ -1,10 +1,9 @@
 """One call that trains a network: seeded, watched, and stopped with a message that names the cause."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,26 +11,29 @@ import pytorch_lightning as lightning
 import torch
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from dlcycle.config import TrainSection
 from dlcycle.errors import InterruptionError, TrainingError
 from dlcycle.train.batches import (
+    Batch,
     TextRows,
     computing_orders,
     shared_batches,
     training_batches,
     validation_batches,
 )
-from dlcycle.train.checkpoint import CheckpointStore, Place, prove_room, room_needed
-from dlcycle.train.devices import take_gpus, visible_gpus
+from dlcycle.train.checkpoint import CheckpointStore, Identity, Place, prove_room, room_needed
+from dlcycle.train.context import ALONE, TrainingContext
+from dlcycle.train.devices import accelerator_and_precision, own_device
 from dlcycle.train.gang import Gang
-from dlcycle.train.memory import MemoryNotes, MicroBatches
+from dlcycle.train.memory import MicroBatches
 from dlcycle.train.module import ClassifierModule, balanced_class_weights
 from dlcycle.train.resume import CheckpointWriter, training_identity
 from dlcycle.train.sharding import GangTrainer, ShardedStrategy, shard
 from dlcycle.train.surroundings import quiet_lightning, seed_everything, torch_settings
-from dlcycle.train.watch import State, Watch
+from dlcycle.train.watch import Watch
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +77,7 @@ def fit_classifier(
     settings: TrainSection,
     seed: int,
     metric: Literal["accuracy", "macro_f1"] = "accuracy",
-    on_epoch: Callable[[State], None] | None = None,
-    on_step: Callable[[State], None] | None = None,
-    keep: Callable[[bytes], str] | None = None,
-    checkpoints: CheckpointStore | None = None,
-    gang: Gang | None = None,
-    memory_notes: MemoryNotes | None = None,
+    context: TrainingContext = ALONE,
 ) -> FitResult:
     """Build a network and train it until the validation metric no longer rises.
 
@@ -97,25 +94,50 @@ def fit_classifier(
             `gpu` is above 0.
         seed: 0 to 2**32 - 1.
         metric: what must rise on the validation part; of equal epochs the one of lower validation loss is better.
-        on_epoch: called after each epoch with plain data: epoch, epochs, batch, batches, history, best_epoch, seconds,
-            seconds_left (None while unknown).
-        on_step: the same during an epoch, at most every 2 seconds.
-        keep: called when training fails with the last finite weights as safetensors; stores them and says where.
-        checkpoints: keeps the state of the training, and has that of an earlier attempt, which is continued. Without it
-            nothing is written.
-        gang: the workers of which this is one, each with the same arguments. All get the same result but for times; the
-            first one alone calls `on_epoch` and `on_step` and writes checkpoints.
-        memory_notes: tell an attempt that follows one which was killed how much memory that one used.
-
-    Returns:
-        The best network and the record of its training.
+        context: who hears of the training, what keeps its state, and the other workers.
 
     Raises:
         TrainingError: a loss is not finite, memory ran out, checkpoints cannot be written, or the machine lacks what
             the settings ask for.
         InterruptionError: a SIGTERM came.
     """
-    accelerator, precision = _machine(settings)
+    accelerator, precision = accelerator_and_precision(settings)
+    balanced = settings.class_weights == "balanced"
+    weights = balanced_class_weights(train.labels, classes=classes) if balanced else None
+    batches, orders = _batches(train, validation, settings, seed=seed, class_weights=weights, gang=context.gang)
+    watch = Watch(validation, orders, settings=settings, seed=seed, metric=metric, context=context)
+    memory = MicroBatches(settings, notes=context.memory_notes)
+    with own_device(accelerator, context.gang) as device, torch_settings(settings), quiet_lightning(), memory:
+        seed_everything(seed)
+        network = build()
+        if watch.sharded:
+            shard(network, cast(Gang, context.gang), device=device)
+        steps, workers = len(batches[0]) * settings.epochs, context.workers
+        module = ClassifierModule(
+            network, settings=settings, steps=steps, class_weights=weights, workers=workers, memory=memory
+        )
+        if context.checkpoints is not None and settings.checkpoints:
+            about = training_identity(train, validation, network, settings, seed=seed, metric=metric)
+            about = {**about, "accelerator": accelerator, "precision": precision}
+            watch.writer = _writer(context.checkpoints, context, settings, network, about, sampler=batches[0].sampler)
+        trainer = _trainer(settings, device=device, precision=precision, watch=watch)
+        seconds = _fit(trainer, module, batches, watch=watch)
+        if watch.sharded:
+            network, watch.best_state = build(), cast(Gang, context.gang).from_first(watch.best_state)
+        network.cpu().eval().load_state_dict(watch.best_state)
+        return _result(network, trainer, watch, seconds=seconds, device=device, memory=memory)
+
+
+def _batches(
+    train: TextRows,
+    validation: TextRows,
+    settings: TrainSection,
+    *,
+    seed: int,
+    class_weights: Tensor | None,
+    gang: Gang | None,
+) -> tuple[tuple[DataLoader[Batch], DataLoader[Batch]], list[npt.NDArray[np.int64]]]:
+    """Batches of the two parts, or this worker's shares of them, and the orders in which `Watch` finds the logits."""
     train_loader = training_batches(
         train,
         batch_size=settings.batch_size,
@@ -125,135 +147,103 @@ def fit_classifier(
     )
     validation_loader = validation_batches(validation, batch_size=4 * settings.batch_size)
     orders = computing_orders(validation_loader, workers=1 if gang is None else gang.size)
-    watch = Watch(validation, orders, settings=settings, seed=seed, metric=metric, gang=gang)
-    if gang is None or gang.first:
-        watch.on_epoch, watch.on_step = on_epoch, on_step
-    weights = balanced_class_weights(train.labels, classes=classes) if settings.class_weights == "balanced" else None
     if gang is not None:
-        train_loader = shared_batches(train_loader, rank=gang.rank, size=gang.size, class_weights=weights)
+        train_loader = shared_batches(train_loader, rank=gang.rank, size=gang.size, class_weights=class_weights)
         validation_loader = shared_batches(validation_loader, rank=gang.rank, size=gang.size)
-    memory = MicroBatches(settings, notes=memory_notes)
-    with _own_device(accelerator, gang) as device, torch_settings(settings), quiet_lightning(), memory:
-        seed_everything(seed)
-        network = build()
-        sharded = gang is not None and settings.strategy == "fsdp"
-        if gang is not None and sharded:
-            shard(network, gang, device=device)
-        module = ClassifierModule(
-            network,
-            settings=settings,
-            steps=len(train_loader) * settings.epochs,
-            class_weights=weights,
-            workers=1 if gang is None else gang.size,
-            memory=memory,
-        )
-        writer, path = None, None
-        if checkpoints is not None and settings.checkpoints:
-            if gang is None or gang.first:
-                prove_room(checkpoints, needed=room_needed(module.network))
-            about = training_identity(train, validation, module.network, settings, seed=seed, metric=metric)
-            writer = CheckpointWriter(
-                checkpoints,
-                identity={**checkpoints.identity, **about, "accelerator": accelerator, "precision": precision},
-                sampler=train_loader.sampler,
-                seconds=settings.checkpoint_seconds,
-                steps=settings.checkpoint_steps,
-                gang=gang,
-            )
-            path, watch.writer = writer.find(), writer
-        trainer = _trainer(settings, device=device, precision=precision, watch=watch)
-        if accelerator == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
+    return (train_loader, validation_loader), orders
+
+
+def _writer(
+    store: CheckpointStore,
+    context: TrainingContext,
+    settings: TrainSection,
+    network: nn.Module,
+    identity: Identity,
+    *,
+    sampler: Any,
+) -> CheckpointWriter:
+    """What saves the training, after a look at whether there is room."""
+    if context.first:
+        prove_room(store, needed=room_needed(network))
+    return CheckpointWriter(
+        store,
+        identity={**store.identity, **identity},
+        sampler=sampler,
+        seconds=settings.checkpoint_seconds,
+        steps=settings.checkpoint_steps,
+        gang=context.gang,
+    )
+
+
+def _fit(
+    trainer: lightning.Trainer,
+    module: ClassifierModule,
+    batches: tuple[DataLoader[Batch], DataLoader[Batch]],
+    *,
+    watch: Watch,
+) -> float:
+    """Train from the beginning or the newest checkpoint; return the seconds that it took.
+
+    Raises:
+        TrainingError: with what became of the last finite weights.
+        InterruptionError: a SIGTERM came.
+    """
+    gang = watch.gang
+    path = None if watch.writer is None else watch.writer.find()
+    if gang is not None:
+        module.memory.agree(gang.gather(module.memory.rows))
+    started = time.perf_counter()
+    try:
+        trainer.fit(module, *batches, ckpt_path=path)
+        watch.agreed(trainer)
+        if trainer.received_sigterm:
+            raise SIGTERMException
+    except SIGTERMException as error:
+        raise InterruptionError(_interruption(trainer, watch)) from error
+    except TrainingError as error:
+        raise TrainingError(f"{error}; {watch.last_finite()}") from error
+    except RuntimeError:
         if gang is not None:
-            memory.agree(gang.gather(memory.rows))
-        started = time.perf_counter()
-        try:
-            trainer.fit(module, train_loader, validation_loader, ckpt_path=path)
-            watch.agreed(trainer)
-            if trainer.received_sigterm:
-                raise SIGTERMException
-        except SIGTERMException as error:
-            raise InterruptionError(_interruption(trainer, watch, keep)) from error
-        except TrainingError as error:
-            raise TrainingError(f"{error}; {watch.last_finite(keep)}") from error
-        except RuntimeError:
-            if gang is not None:
-                gang.whereabouts = _whereabouts(trainer, watch)
-            raise
-        if gang is not None and sharded:
-            network, watch.best_state = build(), gang.from_first(watch.best_state)
-        network = network.cpu().eval()
-        network.load_state_dict(watch.best_state)
-        return FitResult(
-            network=network,
-            history=watch.history,
-            best_epoch=watch.best_epoch,
-            stopped_early=len(watch.history) < settings.epochs,
-            logits=watch.best_logits,
-            steps=trainer.global_step,
-            seconds=watch.earlier_seconds + time.perf_counter() - started,
-            threads=torch.get_num_threads(),
-            device=torch.cuda.get_device_name(device) if accelerator == "cuda" else "cpu",
-            precision=trainer.precision,
-            peak_cuda_bytes=torch.cuda.max_memory_allocated(device) if accelerator == "cuda" else None,
-            resumed=None if writer is None else writer.restored,
-            workers=1 if gang is None else gang.size,
-            micro_batch=memory.rows,
-        )
+            gang.whereabouts = _whereabouts(trainer, watch)
+        raise
+    return time.perf_counter() - started
 
 
-def _machine(settings: TrainSection) -> tuple[str, str]:
-    """Lightning's accelerator and precision for the settings on this machine."""
-    if settings.gpu and not torch.cuda.is_available():
-        message = f"train.gpu = {settings.gpu} asks for a GPU and torch {torch.__version__} finds none"
-        raise TrainingError(f"{message}; set train.gpu = 0 or run where there is one, with a CUDA build of torch")
-    if not settings.gpu and settings.precision == "16":
-        raise TrainingError('train.precision = "16" needs a GPU; use "auto" or "bf16", or set train.gpu = 1')
-    match settings.precision:
-        case "auto" if settings.gpu:
-            precision = "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-        case "auto" | "32":
-            precision = "32-true"
-        case other:
-            precision = f"{other}-mixed"
-    if precision == "16-mixed" and settings.workers > 1 and settings.strategy == "fsdp":
-        message = 'train.strategy = "fsdp" trains in bf16 or 32-bit precision, got 16-bit'
-        raise TrainingError(f'{message}; set train.precision = "32" or train.strategy = "ddp"')
-    return ("cuda" if settings.gpu else "cpu"), precision
-
-
-@contextmanager
-def _own_device(accelerator: str, gang: Gang | None) -> Iterator[torch.device]:
-    """The device that this worker has for itself, and the connections to the others."""
-    with ExitStack() as stack:
-        device = torch.device("cpu")
-        if accelerator == "cuda":
-            gpus = visible_gpus()
-            if gang is None or not gang.one_machine:
-                (index,) = stack.enter_context(take_gpus(gpus))
-            elif gang.first:
-                taken = stack.enter_context(take_gpus(gpus, count=gang.size))
-                gang.say("gpus", " ".join(map(str, taken)))
-                index = taken[0]
-            else:
-                index = int(gang.hear_from_first("gpus").split()[gang.rank])
-            device = torch.device("cuda", index)
-        if gang is not None:
-            gang.connect(device)
-        yield device
-
-
-def _interruption(
+def _result(
+    network: nn.Module,
     trainer: lightning.Trainer,
     watch: Watch,
-    keep: Callable[[bytes], str] | None,
-) -> str:
+    *,
+    seconds: float,
+    device: torch.device,
+    memory: MicroBatches,
+) -> FitResult:
+    on_gpu = device.type == "cuda"
+    return FitResult(
+        network=network,
+        history=watch.history,
+        best_epoch=watch.best_epoch,
+        stopped_early=len(watch.history) < watch.settings.epochs,
+        logits=watch.best_logits,
+        steps=trainer.global_step,
+        seconds=watch.earlier_seconds + seconds,
+        threads=torch.get_num_threads(),
+        device=torch.cuda.get_device_name(device) if on_gpu else "cpu",
+        precision=trainer.precision,
+        peak_cuda_bytes=torch.cuda.max_memory_allocated(device) if on_gpu else None,
+        resumed=None if watch.writer is None else watch.writer.restored,
+        workers=watch.context.workers,
+        micro_batch=memory.rows,
+    )
+
+
+def _interruption(trainer: lightning.Trainer, watch: Watch) -> str:
     """What a SIGTERM cut off, and what happens next."""
     who = "stopped" if watch.gang is None else "all workers stopped: one was ended"
     place = f"epoch {trainer.current_epoch + 1}, after {trainer.global_step} steps"
     message = f"{who} by SIGTERM at {place}: the machine was taken away or the run cancelled"
     if (writer := watch.writer) is None:
-        return f"{message}; start it again; {watch.last_finite(keep)}"
+        return f"{message}; start it again; {watch.last_finite()}"
     # One that came after the last epoch has raised nothing in Lightning.
     writer.save_now(trainer)
     if writer.saved is None:
@@ -272,13 +262,12 @@ def _whereabouts(trainer: lightning.Trainer, watch: Watch) -> str:
 
 def _trainer(settings: TrainSection, *, device: torch.device, precision: str, watch: Watch) -> lightning.Trainer:
     """A Trainer that does what is asked of it and nothing else, which keeps its cost per step low."""
-    sharded = watch.gang is not None and settings.strategy == "fsdp"
     return (lightning.Trainer if watch.gang is None else GangTrainer)(
         accelerator=device.type,
         devices=1 if device.index is None else [device.index],
-        strategy=ShardedStrategy(device) if sharded else "auto",
+        strategy=ShardedStrategy(device) if watch.sharded else "auto",
         # Sharded weights cannot be gathered in inference mode.
-        inference_mode=not sharded,
+        inference_mode=not watch.sharded,
         precision=precision,  # type: ignore[arg-type]
         max_epochs=settings.epochs,
         gradient_clip_val=settings.gradient_clip or None,

@@ -3,7 +3,6 @@
 import hashlib
 import time
 import zlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from torch import Tensor
 from dlcycle.config import TrainSection
 from dlcycle.errors import TrainingError
 from dlcycle.train.batches import TextRows
-from dlcycle.train.gang import Gang
+from dlcycle.train.context import State, TrainingContext
 from dlcycle.train.module import ClassifierModule
 from dlcycle.train.resume import CheckpointWriter
 from dlcycle.train.scores import validation_scores
@@ -26,8 +25,6 @@ from dlcycle.train.surroundings import seed_everything
 
 STEP_SECONDS = 2.0
 """Time between two calls of `on_step`."""
-
-State = dict[str, Any]
 
 
 class Watch(lightning.Callback):
@@ -41,7 +38,7 @@ class Watch(lightning.Callback):
         settings: TrainSection,
         seed: int,
         metric: str,
-        gang: Gang | None = None,
+        context: TrainingContext,
     ) -> None:
         """Watch a training.
 
@@ -51,12 +48,11 @@ class Watch(lightning.Callback):
             settings: `patience`, `epochs` and `strategy` are read.
             seed: of the training.
             metric: what must rise.
-            gang: of the worker that this is.
+            context: who hears of it, and the gang of the worker that this is.
         """
-        self.validation, self.orders, self.gang = validation, orders, gang
+        self.validation, self.orders, self.context, self.gang = validation, orders, context, context.gang
+        self.on_epoch, self.on_step = (context.on_epoch, context.on_step) if context.first else (None, None)
         self.settings, self.seed, self.metric = settings, seed, metric
-        self.on_epoch: Callable[[State], None] | None = None
-        self.on_step: Callable[[State], None] | None = None
         self.writer: CheckpointWriter | None = None
         self.history: list[dict[str, Any]] = []
         self.best_epoch, self.best_key = 0, (-np.inf, -np.inf)
@@ -65,6 +61,11 @@ class Watch(lightning.Callback):
         self.last_state: dict[str, Tensor] = {}
         self.started = self.epoch_started = self.last_report = self.train_seconds = 0.0
         self.earlier_seconds = self.earlier_epoch_seconds = 0.0
+
+    @property
+    def sharded(self) -> bool:
+        """Whether each worker holds a part of the network alone."""
+        return self.gang is not None and self.settings.strategy == "fsdp"
 
     def state_dict(self) -> dict[str, Any]:
         """What a training that goes on needs, as numbers and tensors."""
@@ -97,7 +98,7 @@ class Watch(lightning.Callback):
         # Lightning does not begin the epoch again that it goes on with.
         self.epoch_started = self.last_report - self.earlier_epoch_seconds
         trainer.should_stop = self._waited_enough()
-        if self.gang is not None and self.settings.strategy == "ddp":
+        if self.gang is not None and not self.sharded:
             assert isinstance(pl_module, ClassifierModule)
             pl_module.called = replicate(pl_module.network)
         if self.writer is not None:
@@ -134,7 +135,7 @@ class Watch(lightning.Callback):
     ) -> None:
         """Seed the batch."""
         # Keyed by the batch, so that dropout is the same whatever drew random numbers before, as after a resume.
-        worker = f" {self.gang.rank}" if self.gang is not None and not self.gang.first else ""
+        worker = "" if self.gang is None or self.gang.first else f" {self.gang.rank}"
         seed_everything(zlib.crc32(f"{self.seed} {trainer.current_epoch} {batch_idx}{worker}".encode()))
 
     def on_train_batch_end(
@@ -229,12 +230,12 @@ class Watch(lightning.Callback):
             "seconds_left": seconds / done - seconds,
         }
 
-    def last_finite(self, keep: Callable[[bytes], str] | None) -> str:
+    def last_finite(self) -> str:
         """Hand the last finite weights over to be kept and say what became of them."""
         if not self.history:
             return "there is no finite checkpoint, no epoch was finished"
         found = f"last finite checkpoint: end of epoch {self.history[-1]['epoch']}"
-        if keep is None:
+        if self.context.keep is None:
             return f"{found} (not kept)"
         data = safetensors.torch.save(self.last_state)
-        return f"{found}, kept as {keep(data)} (sha256 {hashlib.sha256(data).hexdigest()})"
+        return f"{found}, kept as {self.context.keep(data)} (sha256 {hashlib.sha256(data).hexdigest()})"

@@ -1,4 +1,4 @@
-"""A flow without training whose step `work` ends as HOW says, unless a file `mended` is there."""
+"""A flow without training whose step `act` ends as HOW says, unless a file `mended` is there."""
 
 import collections
 import errno
@@ -26,12 +26,12 @@ class EndFlow(BaseFlow):
     def start(self):
         """Begin."""
         self.number = self.given
-        self.next(self.work)
+        self.next(self.act)
 
     @timeout(seconds=int(os.environ.get("LIMIT", "300")))
     @retry(times=0)
     @step
-    def work(self):
+    def act(self):
         """End in that way."""
         if not pathlib.Path("mended").exists():
             getattr(self, self.how)()

@@ -24,9 +24,9 @@ def test_the_last_lines_of_a_failed_run_say_what_to_do(workspace: Workspace, how
     if how != "unknown":
         done.expect(code=1)
     failed, log, command = last_lines(done)
-    assert failed == f"Run {done.run_id} failed in step work, task 2: {reason}"
+    assert failed == f"Run {done.run_id} failed in step act, task 2: {reason}"
     assert log is not None
-    assert log.endswith(f"end_flow.py logs {done.run_id}/work/2")
+    assert log.endswith(f"end_flow.py logs {done.run_id}/act/2")
     assert command.endswith(f"end_flow.py resume --origin-run-id {done.run_id}")
     if how == "kill":
         again = goes_on(workspace, command).expect()

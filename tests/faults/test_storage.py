@@ -120,7 +120,7 @@ def test_task_and_scheduler_say_that_s3_is_gone_and_go_on_when_it_is_back(worksp
             (own.folder / "mended").touch()
 
     said = "dlcycle: waiting for s3://bucket/metaflow, which answers 503, since"
-    reactions = [("It waits", go), (f"^{said}", come_back), (rf"/work/2 \(pid \d+\)\] {said}", come_back)]
+    reactions = [("It waits", go), (f"^{said}", come_back), (rf"/act/2 \(pid \d+\)\] {said}", come_back)]
     done = call_and(own, "run", "--how", "pause", reactions=reactions).expect()
     assert "The number is 7" in done.output
     assert "s3://bucket/metaflow answers again" in done.output

@@ -25,6 +25,7 @@ from dlcycle.model.tokenizer import fit_tokenizer
 from dlcycle.train import checkpoint, resume
 from dlcycle.train.batches import BucketBatchSampler, TextRows, with_changed_versions
 from dlcycle.train.checkpoint import FolderStore, digest_path, find_checkpoint, read_checkpoint, write_checkpoint
+from dlcycle.train.context import TrainingContext
 from dlcycle.train.fit import FitResult, fit_classifier
 from dlcycle.train.watch import Watch
 
@@ -98,9 +99,7 @@ def fit(
         classes=3,
         settings=TrainSection.model_validate({"checkpoint_steps": 3, **chosen, **settings}),
         seed=seed,
-        checkpoints=store,
-        on_epoch=on_epoch,
-        on_step=on_step,
+        context=TrainingContext(checkpoints=store, on_epoch=on_epoch, on_step=on_step),
     )
 
 

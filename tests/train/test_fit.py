@@ -20,6 +20,7 @@ from dlcycle.errors import TrainingError
 from dlcycle.model.text import NetworkSpec, build_text_model, network_logits
 from dlcycle.model.tokenizer import fit_tokenizer
 from dlcycle.train.batches import TextRows
+from dlcycle.train.context import TrainingContext
 from dlcycle.train.fit import FitResult, fit_classifier
 from dlcycle.train.module import ClassifierModule, balanced_class_weights, learning_rate_factor
 
@@ -55,7 +56,7 @@ def fit(
         classes=3,
         settings=TrainSection.model_validate(settings),
         seed=seed,
-        **options,
+        context=TrainingContext(**options),
     )
 
 

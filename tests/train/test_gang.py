@@ -21,6 +21,7 @@ from dlcycle.model.tokenizer import fit_tokenizer
 from dlcycle.train import gang
 from dlcycle.train.batches import SharedRows, TextRows, computing_orders, validation_batches
 from dlcycle.train.checkpoint import FolderStore
+from dlcycle.train.context import TrainingContext
 from dlcycle.train.fit import fit_classifier
 from dlcycle.train.gang import Seat, join_gang
 from dlcycle.train.sharding import shard
@@ -90,8 +91,9 @@ def train(case: Case, others: Any = None) -> dict[str, Any]:
             epochs=EPOCHS, batch_size=BATCH, threads=1, patience=9, workers=case.size, **case.settings
         ),
         seed=5,
-        checkpoints=FolderStore(case.folder / "kept", say=said.append) if case.checkpoints else None,
-        gang=others,
+        context=TrainingContext(
+            checkpoints=FolderStore(case.folder / "kept", say=said.append) if case.checkpoints else None, gang=others
+        ),
     )
     not_compared = ("seconds", "rows_per_second", "micro_batch")
     return {

@@ -23,6 +23,7 @@ from dlcycle.model.text import NetworkSpec, build_text_model
 from dlcycle.train import memory
 from dlcycle.train.batches import Batch, SharedRows, TextRows
 from dlcycle.train.checkpoint import FolderStore
+from dlcycle.train.context import TrainingContext
 from dlcycle.train.fit import FitResult, fit_classifier
 from dlcycle.train.memory import MemoryNote, MicroBatches, is_out_of_memory
 from dlcycle.train.module import ClassifierModule
@@ -112,8 +113,7 @@ def fit(
         classes=CLASSES,
         settings=TrainSection.model_validate(settings),
         seed=0,
-        checkpoints=store,
-        memory_notes=notes,
+        context=TrainingContext(checkpoints=store, memory_notes=notes),
     )
 
 
@@ -188,7 +188,7 @@ def test_a_training_in_pieces_clips_and_follows_the_whole_gradient(
         clip(module, *arguments, **options)
 
     monkeypatch.setattr(ClassifierModule, "configure_gradient_clipping", note)
-    monkeypatch.setattr("dlcycle.train.fit._machine", lambda settings: ("cpu", precision))
+    monkeypatch.setattr("dlcycle.train.fit.accelerator_and_precision", lambda settings: ("cpu", precision))
     options: dict[str, Any] = {"dropout": 0.0, "architecture": architecture, "class_weights": "balanced"}
     whole, pieces = fit(**options), fit(**options, micro_batch=3)
     # Rounding of 16 bits, in sums of other parts; Adam's first steps enlarge it.
