@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from flow_runner import EDA_FLOW, EXPLAIN_FLOW, ROOT, Finished, Workspace
+from flow_runner import ROOT, Workspace
 
 from dlcycle.config import Project
 
@@ -22,14 +22,14 @@ swap_rows = 10
 """
 
 
-def blocks(language: str) -> list[str]:
-    """Fenced blocks of the README in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    """Fenced blocks of the README, or of a part of it, in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
-def commands() -> list[str]:
-    """Every `python` command of the README, comments taken off."""
-    lines = [line.split("  #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+def commands(text: str = README) -> list[str]:
+    """Every `python` command of the README, or of a part of it, comments taken off."""
+    lines = [line.split("  #")[0].strip() for block in blocks("sh", text) for line in block.splitlines()]
     return [line for line in lines if line.startswith("python ")]
 
 
@@ -54,16 +54,29 @@ def tickets(*queues: str) -> str:
     return "\n".join(["subject,body,queue", *lines])
 
 
-@pytest.mark.slow
-def test_the_commands_work_in_their_order(tmp_path: pathlib.Path) -> None:
-    workspace = Workspace(tmp_path)
+PROJECT = f"{blocks('toml')[0]}[plan.costs]\nerror = 1.0\n[train]\nepochs = 1\n{QUICK}"
+FIRST = commands(README.split("\n## ")[0])
+LOOK = commands(section("Look at your data"))
+OTHERS = commands()[len(FIRST) + len(LOOK) :]
+
+
+@pytest.fixture
+def workspace(tmp_path: pathlib.Path) -> Workspace:
+    """The folder of a user who has written the README's project file."""
     (tmp_path / "flows").symlink_to(ROOT / "flows")
-    project = blocks("toml")[0] + f"[plan.costs]\nerror = 1.0\n[train]\nepochs = 1\n{QUICK}"
-    (tmp_path / "tickets.toml").write_text(project)
+    (tmp_path / "tickets.toml").write_text(PROJECT)
     (tmp_path / "tickets.csv").write_text(tickets("printer", "phone"))
     (tmp_path / "questions.csv").write_text("subject,body\npaper jam,the printer is stuck\n")
+    return Workspace(tmp_path)
+
+
+def obey(workspace: Workspace, commands: list[str]) -> dict[str, str]:
+    """Call commands in their order, each with the run before it where it names one, on less data or for less long.
+
+    Returns the last run of each flow, by the path of the flow.
+    """
     latest: dict[str, str] = {}
-    for command in commands():
+    for command in commands:
         flow = command.split()[1]
         command = re.sub(r"(Eda|Train)Flow/RUN_ID", lambda found: latest[f"flows/{found[1].lower()}_flow.py"], command)
         arguments = command.replace("RUN_ID", latest.get(flow, "").partition("/")[2]).split()[1:]
@@ -75,16 +88,41 @@ def test_the_commands_work_in_their_order(tmp_path: pathlib.Path) -> None:
                 "run",
                 *(["--epochs", "1"] if "train" in flow else []),
             ]
-        done: Finished = workspace.call(*arguments).expect()
+        done = workspace.call(*arguments).expect()
         if "run-id" in done.output:
             name = flow.removeprefix("flows/").removesuffix("_flow.py").title()
             latest[flow] = f"{name}Flow/{done.run_id}"
-    assert len(commands()) == 17
-    assert (tmp_path / "work_list.csv").read_text(encoding="utf-8-sig").startswith("row,line,label,")
+    return latest
+
+
+@pytest.mark.slow
+def test_the_first_commands_work_and_their_results_are_read(workspace: Workspace) -> None:
+    latest = obey(workspace, FIRST)
+    runs = [latest[f"flows/{name}_flow.py"].partition("/")[2] for name in ("train", "eda", "explain")]
+    code = "".join(block.replace("RUN_ID", run) for block, run in zip(blocks("python")[:3], runs, strict=True))
+    texts = re.split(r"Of (?:Train|Eda|Explain)Flow:", section("Read results").split("Metaflow itself")[0])[1:]
+    names = [re.findall(r"`(\w+)`", text) for text in texts]
+    assert {"metrics", "model"} <= set(names[0])
+    assert {"quality", "findings", "schema"} <= set(names[1])
+    assert {"faithfulness", "answer", "work_list"} <= set(names[2])
+    code += f"\nprint(model.labels, [name for name in {names[0]} if name not in run.data])"
+    code += f"\nprint([name for name in {names[1]} if name not in data])"
+    code += f"\nprint([name for name in {names[2]} if name not in found])"
+    found = workspace.call("-c", "from metaflow import namespace; namespace(None)\n" + code).expect()
+    assert "Household" in found.output
+    assert "Fit to learn from" in found.output
+    assert "The model decides" in found.output
+    assert found.output.splitlines()[-3].endswith("[]")
+    assert found.output.splitlines()[-2:] == ["[]", "[]"]
+
+
+@pytest.mark.slow
+def test_the_commands_to_look_at_data_work(workspace: Workspace) -> None:
+    obey(workspace, LOOK)
     # The schema goes back into the project file as the README says, and speaks up at what it does not know.
     line = next(text for text in re.findall(r"`(.*?)`", section("Look at your data")) if text.startswith("schema ="))
-    (tmp_path / "tickets.toml").write_text(f"{line}\n{project}")
-    (tmp_path / "tickets.csv").write_text(tickets("printer", "phone", "router"))
+    (workspace.folder / "tickets.toml").write_text(f"{line}\n{PROJECT}")
+    (workspace.folder / "tickets.csv").write_text(tickets("printer", "phone", "router"))
     again = workspace.call("flows/eda_flow.py", "--config", "project", "tickets.toml", "run").expect()
     code = f"""
 from metaflow import Run, namespace
@@ -92,6 +130,16 @@ namespace(None)
 print([finding["message"] for finding in Run("EdaFlow/{again.run_id}").data.findings if finding["name"] == "new_value"])
 """
     assert "router" in workspace.client(code)
+
+
+@pytest.mark.slow
+def test_the_other_commands_work_in_their_order(workspace: Workspace) -> None:
+    obey(workspace, OTHERS)
+    assert (workspace.folder / "work_list.csv").read_text(encoding="utf-8-sig").startswith("row,line,label,")
+
+
+def test_every_command_is_called() -> None:
+    assert (len(FIRST), len(LOOK), len(OTHERS)) == (3, 4, 10)
 
 
 @pytest.mark.slow
@@ -110,31 +158,6 @@ def test_make_demo_ends_with_the_result_and_the_commands_to_go_on(tmp_path: path
     assert any(line.startswith("  baseline") and re.search(r"0\.\d{4} \[0\.\d{4}, [01]\.\d{4}\]", line) for line in end)
     assert "card view" in end[-2]
     assert "resume evaluate --origin-run-id" in end[-1]
-
-
-@pytest.mark.slow
-def test_reading_results(tmp_path: pathlib.Path) -> None:
-    workspace = Workspace(tmp_path)
-    project = f"[data]\nsample_rows = 400\nmerge_label_variants = true\n{QUICK}"
-    looked = workspace.run(project=project, flow=EDA_FLOW).expect()
-    done = workspace.run("--epochs", "1", "--eda-run", f"EdaFlow/{looked.run_id}", project=project).expect()
-    told = workspace.run(project=project, flow=EXPLAIN_FLOW).expect()
-    runs = (done, looked, told)
-    code = "".join(block.replace("RUN_ID", run.run_id) for block, run in zip(blocks("python")[:3], runs, strict=True))
-    texts = re.split(r"Of (?:Train|Eda|Explain)Flow:", section("Read results").split("Metaflow itself")[0])[1:]
-    names = [re.findall(r"`(\w+)`", text) for text in texts]
-    assert {"metrics", "model"} <= set(names[0])
-    assert {"quality", "findings", "schema"} <= set(names[1])
-    assert {"faithfulness", "answer", "work_list"} <= set(names[2])
-    code += f"\nprint(model.labels, [name for name in {names[0]} if name not in run.data])"
-    code += f"\nprint([name for name in {names[1]} if name not in data])"
-    code += f"\nprint([name for name in {names[2]} if name not in found])"
-    found = workspace.call("-c", "from metaflow import namespace; namespace(None)\n" + code).expect()
-    assert "Household" in found.output
-    assert "Fit to learn from" in found.output
-    assert "The model decides" in found.output
-    assert found.output.splitlines()[-3].endswith("[]")
-    assert found.output.splitlines()[-2:] == ["[]", "[]"]
 
 
 def test_the_file_map_names_files_that_exist() -> None:
