@@ -28,7 +28,7 @@ lint: $(READY)
 # One process more than cores, because runs of flows also wait; more than four gain little.
 WORKERS ?= $(shell cores=$$(nproc); echo $$((cores < 4 ? cores + 1 : 4)))
 test: lint
-	$(BIN)/python -m pytest --ignore=tests/kubernetes -n $(WORKERS) --dist worksteal --durations 15
+	$(BIN)/python -m pytest --ignore=tests/kubernetes -n $(WORKERS) --dist loadgroup --durations 15
 
 # Kills runs at every rename of their scheduler and workers, which takes hours; CRASH_CHAINS=5 kills at about 200 of them.
 CRASH_CHAINS ?= 0
@@ -39,4 +39,4 @@ test-faults: $(READY)
 # another as its arguments and gives it a cluster.
 TEST_CLUSTER ?=
 test-kubernetes: $(READY)
-	$(TEST_CLUSTER) $(abspath $(BIN))/python -m pytest tests/kubernetes
+	$(TEST_CLUSTER) $(abspath $(BIN))/python -m pytest tests/kubernetes --durations 15

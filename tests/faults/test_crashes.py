@@ -53,13 +53,8 @@ def crashes_of(folder: pathlib.Path, template: pathlib.Path, flow: str, options:
     return Crashes(Workspace(folder), flow, options)
 
 
-LONGEST = pytest.mark.skipif("ALL_FAULTS" not in os.environ, reason="takes minutes; `make test-faults` runs it")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "flow", [pytest.param(flow, marks=[LONGEST] if flow == "ExplainFlow" else []) for flow in FLOWS]
-)
+@pytest.mark.parametrize("flow", FLOWS)
 def test_a_run_that_is_killed_again_and_again_arrives(tmp_path: pathlib.Path, flow: str) -> None:
     options = prepare(tmp_path / "template", flow)
     expected, counts = crashes_of(tmp_path / "untouched", tmp_path / "template", flow, options).untouched()

@@ -92,15 +92,15 @@ def test_a_limit_is_told_by_its_name_with_the_attempt_that_follows(monkeypatch: 
     ("how", "said", "reason"),
     [
         ("hang", "and did not end by itself: it is ended. This was attempt 1 of 1. If the work", "ended by SIGTERM."),
-        ("wait", "end_flow.py:", "@timeout = 2 seconds: step work (task 2) took longer. It was at "),
+        ("wait", "end_flow.py:", "@timeout = 2 seconds: step act (task 2) took longer. It was at "),
     ],
 )
 def test_a_run_that_hits_a_limit_says_so_and_how_to_go_on(
     workspace: Workspace, how: str, said: str, reason: str
 ) -> None:
     done = call(workspace, "run", "--how", how, limit=2).expect(code=1)
-    assert "@timeout = 2 seconds: step work (task 2) took longer" in done.output
+    assert "@timeout = 2 seconds: step act (task 2) took longer" in done.output
     assert said in done.output
     failed, _, command = last_lines(done)
-    assert failed.startswith(f"Run {done.run_id} failed in step work, task 2: {reason}")
+    assert failed.startswith(f"Run {done.run_id} failed in step act, task 2: {reason}")
     assert command.endswith(f"resume --origin-run-id {done.run_id}")

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from flow_runner import FLOW, ROOT, Workspace
 
+pytestmark = pytest.mark.xdist_group("gang flow")
+
 GANG_FLOW = ROOT / "flows" / "gang_flow.py"
 
 PROJECT = """
