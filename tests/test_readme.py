@@ -7,10 +7,10 @@ import sys
 
 import pytest
 from flow_runner import ROOT, Workspace
+from readme import CLUSTER, README, blocks, commands, section
 
 from dlcycle.config import Project
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUICK = """
 [eda]
 detect_languages = false
@@ -20,22 +20,6 @@ overall_rows = 20
 check_rows = 10
 swap_rows = 10
 """
-
-
-def blocks(language: str, text: str = README) -> list[str]:
-    """Fenced blocks of the README, or of a part of it, in a language."""
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
-
-
-def commands(text: str = README) -> list[str]:
-    """Every `python` command of the README, or of a part of it, comments taken off."""
-    lines = [line.split("  #")[0].strip() for block in blocks("sh", text) for line in block.splitlines()]
-    return [line for line in lines if line.startswith("python ")]
-
-
-def section(title: str) -> str:
-    """Text of the README under a heading."""
-    return README.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
 def rows(section_title: str) -> list[list[str]]:
@@ -57,7 +41,7 @@ def tickets(*queues: str) -> str:
 PROJECT = f"{blocks('toml')[0]}[plan.costs]\nerror = 1.0\n[train]\nepochs = 1\n{QUICK}"
 FIRST = commands(README.split("\n## ")[0])
 LOOK = commands(section("Look at your data"))
-OTHERS = commands()[len(FIRST) + len(LOOK) :]
+OTHERS = [command for command in commands()[len(FIRST) + len(LOOK) :] if command not in CLUSTER]
 
 
 @pytest.fixture
@@ -139,7 +123,7 @@ def test_the_other_commands_work_in_their_order(workspace: Workspace) -> None:
 
 
 def test_every_command_is_called() -> None:
-    assert (len(FIRST), len(LOOK), len(OTHERS)) == (3, 4, 10)
+    assert (len(FIRST), len(LOOK), len(OTHERS), len(CLUSTER)) == (3, 4, 10, 5)
 
 
 @pytest.mark.slow

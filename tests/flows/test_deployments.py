@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from flow_runner import EDA_FLOW, EXPLAIN_FLOW, FLOW, Workspace
+from flow_runner import EDA_FLOW, EXPLAIN_FLOW, FLOW, ROOT, Workspace
+from readme import CLUSTER
 from s3_server import Bucket, s3_server
 
 from dlcycle.errors import ConfigError
@@ -139,6 +140,17 @@ class Deployer:
 def deployer(tmp_path_factory: pytest.TempPathFactory, bucket: Bucket) -> Deployer:
     pytest.importorskip("kubernetes", reason="deploying needs the extra kubernetes")
     return Deployer(tmp_path_factory.mktemp("deployments"), bucket)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_deploy(deployer: Deployer) -> None:
+    workspace = deployer.workspace
+    (workspace.folder / "tickets.toml").write_text(UNSCHEDULED)
+    (workspace.folder / "flows").symlink_to(ROOT / "flows")
+    argo, airflow = (command.split()[1:] for command in CLUSTER[3:])
+    assert '"kind": "WorkflowTemplate"' in workspace.call(*argo, "--only-json").expect().output
+    workspace.call(*airflow).expect()
+    assert "TrainFlow" in (workspace.folder / "train_dag.py").read_text()
 
 
 def variables(step: dict[str, Any]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The shipped flows on pods, one after another, on a file of the user's machine, with nothing done by hand."""
+"""The shipped flows on pods by the README's commands, on a file of the user's machine, with nothing done by hand."""
 
 import hashlib
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from cluster_runner import Cluster
-from flow_runner import EDA_FLOW, EXPLAIN_FLOW
+from flow_runner import EDA_FLOW, ROOT, Finished
+from readme import CLUSTER
 
 pytestmark = pytest.mark.slow
 
@@ -21,6 +22,7 @@ target = "queue"
 epochs = 1
 shared_memory = 128
 [eda]
+shards = 2
 detect_languages = false
 [explain]
 detect_languages = false
@@ -57,13 +59,22 @@ def texts(cluster: Cluster) -> bytes:
     lines = [f"the {queue} number {i} fails when used {i * 7} times,{queue}" for i in range(60) for queue in ("a", "b")]
     content = "\n".join(["text,queue", *lines]).encode()
     (cluster.folder / "ticket texts.csv").write_bytes(content)
+    (cluster.folder / "tickets.toml").write_text(PROJECT)
+    (cluster.folder / "flows").symlink_to(ROOT / "flows")
     return content
+
+
+def obey(cluster: Cluster, command: str, **names: str) -> Finished:
+    """Call a command of the README, with a run in the place of `RUN_ID`."""
+    for name, run in names.items():
+        command = command.replace(f"{name}/RUN_ID", run)
+    return cluster.call(*command.split()[1:]).expect()
 
 
 @pytest.fixture(scope="module")
 def looked(cluster: Cluster, texts: bytes) -> Told:
-    """A look at the uploaded file, in two shards."""
-    done = cluster.run("--upload", "--shards", "2", project=PROJECT, flow=EDA_FLOW).expect()
+    """A look at the uploaded file."""
+    done = obey(cluster, CLUSTER[0])
     run = f"EdaFlow/{done.run_id}"
     return Told(run, done.output, cluster.client(ABOUT.format(run=run, step="judge")))
 
@@ -71,7 +82,7 @@ def looked(cluster: Cluster, texts: bytes) -> Told:
 @pytest.fixture(scope="module")
 def trained(cluster: Cluster, looked: Told) -> Told:
     """Training on what was looked at: nothing is uploaded, because no file is read."""
-    done = cluster.run("--eda-run", looked.run, project=PROJECT).expect()
+    done = obey(cluster, CLUSTER[1], EdaFlow=looked.run)
     run = f"TrainFlow/{done.run_id}"
     return Told(run, done.output, cluster.client(ABOUT.format(run=run, step="train")))
 
@@ -106,7 +117,7 @@ def test_a_pod_names_the_commands_of_the_machine_that_started_the_run(trained: T
 
 def test_explaining_finds_the_run_through_the_metadata_service(cluster: Cluster, trained: Told, looked: Told) -> None:
     (cluster.folder / "questions.csv").write_text("text\nthe a number 3 is stuck\n")
-    done = cluster.run("--rows", "questions.csv", "--upload", project=PROJECT, flow=EXPLAIN_FLOW).expect()
+    done = obey(cluster, CLUSTER[2])
     about = cluster.client(ABOUT.format(run=f"ExplainFlow/{done.run_id}", step="judge"))
     assert f"Explaining the model of {trained.run}: the latest successful run" in done.output
     assert about["rows"]["uri"] == "questions.csv"
