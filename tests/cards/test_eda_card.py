@@ -15,6 +15,7 @@ import pytest
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards import eda_figures, eda_pillars, eda_profile, eda_summary
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards.eda import ARTIFACTS, EdaCard
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards.markup import Html, safe_text
+from page_text import headings, part, words
 
 HEAD = ["Decisions to take", "Scorecard", "Other findings", "Settings that this data asks for"]
 SECTIONS = [
@@ -33,22 +34,6 @@ def task(artifacts: dict[str, Any]) -> card_data.Task:
 
 def render(artifacts: dict[str, Any]) -> str:
     return EdaCard().render(task(artifacts))
-
-
-def words(page: str) -> str:
-    text = re.sub(r"<style>.*?</style>|<script>.*?</script>|<[^>]*>", " ", page, flags=re.DOTALL)
-    return " ".join(html.unescape(text).replace("\u00a0", " ").split())
-
-
-def headings(page: str) -> list[str]:
-    return re.findall(r"<h2>(.*?)</h2>", page)
-
-
-def part(page: str, anchor: str) -> str:
-    """The words of one section."""
-    found = re.search(rf'<section id="{anchor}"[^>]*>(.*?)</section>', page, re.DOTALL)
-    assert found, anchor
-    return words(found[1])
 
 
 @pytest.fixture

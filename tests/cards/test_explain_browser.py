@@ -7,12 +7,13 @@ from pathlib import Path
 import browser
 import explain_data
 import pytest
-from explain_page import part, render, task
+from explain_page import render, task
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards import (
     page,
 )
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards.explain import ExplainCard
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards.markup import el
+from page_text import part
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 OPEN_ALL = "document.querySelectorAll('details').forEach(d => d.open = true)"

@@ -5,11 +5,12 @@ import re
 import card_data
 import explain_data
 import pytest
-from explain_page import TITLES, headings, part, render, section_titles, words
+from explain_page import TITLES, render
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards import (
     explain_trust,
 )
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards.explain import SECTIONS
+from page_text import headings, part, section_titles, words
 
 KEY = " Bars: value and 95 % interval on the test part; the tick marks all test rows, unchanged."
 

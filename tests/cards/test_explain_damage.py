@@ -8,13 +8,14 @@ from typing import Any
 import card_data
 import explain_data
 import pytest
-from explain_page import TITLES, headings, part, render, task, words
+from explain_page import TITLES, render, task
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards import (
     explain,
     explain_figures,
 )
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards.explain import SECTIONS, ExplainCard
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards.markup import Html
+from page_text import headings, part, words
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -6,12 +6,13 @@ import explain_data
 import numpy as np
 import pandas as pd
 import pytest
-from explain_page import TITLES, headings, render
+from explain_page import TITLES, render
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards import (
     CARDS,
 )
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards.explain import ARTIFACTS, ExplainCard
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards.formats import finite
+from page_text import headings
 
 from dlcycle.config import Project
 from dlcycle.insight.advice.answer import answer

@@ -6,12 +6,13 @@ import re
 from itertools import pairwise
 
 import explain_data
-from explain_page import part, render
+from explain_page import render
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards import (
     explain_marks,
 )
+from page_text import part
 from test_page import STYLE, contrast
 
 SPANS = st.lists(st.tuples(st.integers(-3, 60), st.integers(-3, 60), st.floats(-9, 9) | st.just(math.nan)), max_size=12)

@@ -14,6 +14,7 @@ import card_data
 import pytest
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards import TrainCard, figures, train_evidence
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards.markup import Html
+from page_text import words
 
 HERE = Path(__file__).parent
 SECTIONS = ["What to do next", *(title for _, title, _ in train_evidence.SECTIONS), "Where this came from"]
@@ -21,11 +22,6 @@ SECTIONS = ["What to do next", *(title for _, title, _ in train_evidence.SECTION
 
 def render(artifacts: dict[str, Any]) -> str:
     return TrainCard().render(card_data.Task(artifacts))
-
-
-def words(page: str) -> str:
-    text = re.sub(r"<style>.*?</style>|<script>.*?</script>|<[^>]*>", " ", page, flags=re.DOTALL)
-    return " ".join(text.replace("\u00a0", " ").split())
 
 
 def without(*names: str) -> dict[str, Any]:
