@@ -28,7 +28,7 @@ lint: $(READY)
 # One process more than cores, because runs of flows also wait; more than four gain little.
 WORKERS ?= $(shell cores=$$(nproc); echo $$((cores < 4 ? cores + 1 : 4)))
 test: lint
-	$(BIN)/python -m pytest --ignore=tests/kubernetes -n $(WORKERS) --dist loadgroup --durations 15
+	$(BIN)/python -m pytest --ignore=tests/kubernetes -n $(WORKERS) --dist loadscope --durations 15
 
 # Kills runs at every rename of their scheduler and workers, which takes hours; CRASH_CHAINS=5 kills at about 200 of them.
 CRASH_CHAINS ?= 0
@@ -38,5 +38,6 @@ test-faults: $(READY)
 # Runs pods on the cluster that KUBECONFIG and Metaflow's configuration name; TEST_CLUSTER may be a command that takes
 # another as its arguments and gives it a cluster.
 TEST_CLUSTER ?=
+KUBERNETES_TESTS ?= tests/kubernetes
 test-kubernetes: $(READY)
-	$(TEST_CLUSTER) $(abspath $(BIN))/python -m pytest tests/kubernetes --durations 15
+	$(TEST_CLUSTER) $(abspath $(BIN))/python -m pytest $(KUBERNETES_TESTS) --durations 15

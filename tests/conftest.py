@@ -1,13 +1,30 @@
 import os
 import pathlib
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 # Threads that spin while they wait slow tests tenfold when several share the cores; flows set their own number.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+SHARED_RUNS = ("tests/flows/", "tests/flowkit/test_verify.py", "tests/faults/test_interruptions.py")
+"""Files of tests that share runs, which take longer than the tests."""
+
+
+class Scheduler(LoadScopeScheduling):
+    """Keeps tests that share runs on one worker; the others go one by one to whichever is free."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0] if nodeid.startswith(SHARED_RUNS) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduler:
+    return Scheduler(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -42,7 +42,7 @@ def hostile_project(attacks: list[str]) -> dict[str, Any]:
         "data": data | {"licence": attacks[3], "origin": attacks[4]},
         "split": {"near_duplicates": None},
         "train": {"epochs": 1},
-        "explain": {"slice_rows": 5, "overall_rows": 40, "check_rows": 10, "swap_rows": 10},
+        "explain": {"slice_rows": 5, "overall_rows": 20, "check_rows": 10, "swap_rows": 10, "detect_languages": False},
         "schema": {"columns": {attacks[5]: {"required": True}, TARGET: {"domain": [attacks[6]]}}},
     }
 

@@ -13,8 +13,6 @@ from flow_runner import Finished, Workspace
 from dlcycle.flowkit import checkpoints
 from dlcycle.flowkit.checkpoints import TaskStore
 
-pytestmark = pytest.mark.xdist_group("interruptions")
-
 PROJECT = """
 [data]
 sample_rows = 300

@@ -9,8 +9,6 @@ import pytest
 import s3_server
 from flow_runner import Finished, Workspace
 
-pytestmark = pytest.mark.xdist_group("verify")
-
 TINY = """
 from metaflow import FlowSpec, step
 

@@ -19,8 +19,6 @@ from s3_server import Bucket, s3_server
 from dlcycle.errors import ConfigError
 from dlcycle.project_file import parse_project
 
-pytestmark = pytest.mark.xdist_group("deployments")
-
 UNSCHEDULED = """
 [project]
 name = "small"

@@ -8,8 +8,6 @@ import tomllib
 import pytest
 from flow_runner import EDA_FLOW, Finished, Workspace
 
-pytestmark = pytest.mark.xdist_group("eda flow")
-
 Run = tuple[Workspace, Finished]
 
 PUBLIC = ["profile", "quality", "findings", "languages", "recommended", "schema", "data_fingerprint", "removed"]

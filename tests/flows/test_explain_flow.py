@@ -9,8 +9,6 @@ import random
 import pytest
 from flow_runner import EXPLAIN_FLOW, Finished, Workspace
 
-pytestmark = pytest.mark.xdist_group("explain flow")
-
 PUBLIC = ["local_attributions", "global_attributions", "faithfulness", "slices", "fairness", "robustness", "business"]
 ALSO = ["gates", "answer", "todo", "findings", "lineage", "explained", "compared"]
 READ = """

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 from flow_runner import FLOW, ROOT, Workspace
 
-pytestmark = pytest.mark.xdist_group("gang flow")
-
 GANG_FLOW = ROOT / "flows" / "gang_flow.py"
 
 PROJECT = """

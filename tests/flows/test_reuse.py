@@ -7,8 +7,6 @@ import tarfile
 import pytest
 from flow_runner import FLOW, Workspace, copy_checkout, install, make_interpreter
 
-pytestmark = pytest.mark.xdist_group("reuse")
-
 SUBCLASS = """
 from metaflow import Config
 from dlcycle.flowkit.base import read_project

@@ -7,8 +7,6 @@ import re
 import pytest
 from flow_runner import FLOW, ROOT, SMALL, Finished, Workspace
 
-pytestmark = pytest.mark.xdist_group("train flow")
-
 Run = tuple[Workspace, Finished]
 
 PUBLIC = [
