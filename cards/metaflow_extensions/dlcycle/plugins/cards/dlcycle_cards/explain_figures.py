@@ -37,8 +37,8 @@ def removal(curve: Mapping[str, Any], kind: str) -> bytes | None:
         shares, ours, theirs = (list(column) for column in zip(*points, strict=True))
         if band:
             at = [point[0] for point in band]
-            low = [random + below for _, _, random, below, _ in band]
-            high = [random + above for _, _, random, _, above in band]
+            low = [max(random + below, 0.0) for _, _, random, below, _ in band]
+            high = [min(random + above, 1.0) for _, _, random, _, above in band]
             axes.fill_between(at, low, high, color=_BAND, linewidth=0, label="95 % interval")
         axes.plot(shares, ours, color=ACCENT, marker="o", markersize=4.5, label="strongest first")
         axes.plot(shares, theirs, color=SECOND, linestyle="--", marker="s", markersize=4, label="in random order")
@@ -46,7 +46,9 @@ def removal(curve: Mapping[str, Any], kind: str) -> bytes | None:
         axes.set(xlabel=f"share of the words {verb}", ylabel="mean probability", ylim=(-0.03, 1.03))
         axes.xaxis.set_major_formatter(percent_tick)
         axes.yaxis.set_major_formatter(percent_tick)
-        axes.legend(loc="upper right" if kind == "deletion" else "lower right", frameon=False)
+        # Inside, it would cover a line of some model.
+        above = {"loc": "lower center", "bbox_to_anchor": (0.45, 1.0), "ncols": 3, "frameon": False}
+        axes.legend(handlelength=1.6, columnspacing=1.2, handletextpad=0.5, **above)
     return svg_of(output)
 
 
