@@ -1,12 +1,15 @@
 """The insights card: what it says."""
 
 import re
+from typing import Any
 
 import card_data
 import explain_data
 import pytest
 from explain_page import TITLES, render
+from matplotlib.axes import Axes
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards import (
+    explain_figures,
     explain_trust,
 )
 from metaflow_extensions.dlcycle.plugins.cards.dlcycle_cards.explain import SECTIONS
@@ -73,6 +76,7 @@ def test_the_final_card_says_it_all_in_order() -> None:
         "not proven 6.1 points",
         "Column region : one value only: there is nothing to compare",
         "How sturdy The same test rows, changed a little",
+        "how many decisions changed. Unchanged: 96.4 %. What was changed",
         "Typing errors Swaps, drops or doubles a letter in one word in ten. 1,804 94.1 % 93.1 – 95.2",
         "2.3 points 1.7 – 2.9 3.3 % 2.8 – 3.8 +1.3 points",
         "Words swapped on purpose : 2 examples",
@@ -324,3 +328,17 @@ def test_every_level_of_trust_has_words() -> None:
         "bad",
         "info",
     ]
+
+
+def test_the_band_of_a_probability_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[list[float], list[float]]] = []
+    fill = Axes.fill_between
+
+    def note(axes: Axes, at: list[float], low: list[float], high: list[float], **options: Any) -> Any:
+        drawn.append((low, high))
+        return fill(axes, at, low, high, **options)
+
+    monkeypatch.setattr(Axes, "fill_between", note)
+    curve = {"share": [0, 1], "attributed": [0.98, 0.01], "random": [0.9, 0.1], "low": [0, -0.2], "high": [0.2, 0]}
+    assert explain_figures.removal(curve, "insertion")
+    assert drawn == [([0.9, 0.0], [1.0, 0.1])]
