@@ -69,10 +69,7 @@ def suspected_label_errors(
     if len(classes) < 2:
         reason = f"two classes of at least {LEAST_ROWS} rows are needed to doubt a label, there are {len(classes)}"
         return {"reason": f"No label was judged: {reason}."}
-    # The order in which cleanlab breaks ties must not be that of the rows.
-    judged = np.array(
-        sorted(np.flatnonzero(np.isin(given, classes)).tolist(), key=lambda row: (texts[row], labels[row]))
-    )
+    judged = _by_content(np.flatnonzero(np.isin(given, classes)), texts, labels)
     known, stated = _among(probabilities[np.ix_(judged, classes)]), np.searchsorted(classes, given[judged])
     found = _doubted(known, stated, rows=np.asarray(rows)[judged])
     suspects, probable = judged[found], known[found]
@@ -89,6 +86,11 @@ def suspected_label_errors(
         "judged": len(judged),
         "not_judged": small,
     }
+
+
+def _by_content(rows: npt.NDArray[np.intp], texts: Sequence[str], labels: Sequence[str]) -> npt.NDArray[np.intp]:
+    """Positions in an order that does not depend on that of the rows, in which cleanlab would break ties."""
+    return np.array(sorted(rows.tolist(), key=lambda row: (texts[row], labels[row])))
 
 
 def _among(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -94,8 +94,7 @@ def train_candidate(
         "seed": seed,
         "validation": validation_scores(validation.labels, fitted.logits),
         "truncated_share": tokenizer.truncated_share(frame.loc[frame["part"] == "train", "text"].tolist()),
-        **_summary(fitted),
-        "strategy": settings.train.strategy if fitted.workers > 1 else None,
+        **_summary(fitted, settings.train),
         **_changes(train, settings.train),
     }
     model = pack_model(
@@ -108,9 +107,8 @@ def train_candidate(
         project=settings.project.name,
         extra={"training": report},
     )
-    parameters = model["description"]["parameters"]
-    report = report | {"parameters": parameters, "resources": meter.usage, "machine": machine()}
-    return Candidate(model, fitted.history, fitted.logits, report)
+    more = {"parameters": model["description"]["parameters"], "resources": meter.usage, "machine": machine()}
+    return Candidate(model, fitted.history, fitted.logits, report | more)
 
 
 def _prepared(
@@ -153,7 +151,7 @@ def _changes(rows: TextRows, settings: TrainSection) -> dict[str, Any]:
     return report
 
 
-def _summary(fitted: FitResult) -> dict[str, Any]:
+def _summary(fitted: FitResult, settings: TrainSection) -> dict[str, Any]:
     return {
         "best_epoch": fitted.best_epoch,
         "epochs": len(fitted.history),
@@ -162,6 +160,7 @@ def _summary(fitted: FitResult) -> dict[str, Any]:
         "seconds": fitted.seconds,
         "threads": fitted.threads,
         "workers": fitted.workers,
+        "strategy": settings.strategy if fitted.workers > 1 else None,
         "device": fitted.device,
         "precision": fitted.precision,
         "peak_cuda_bytes": fitted.peak_cuda_bytes,

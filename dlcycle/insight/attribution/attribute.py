@@ -105,9 +105,8 @@ def attribute(
         else:
             memory = measure_memory(network, ids, megabytes=memory_megabytes, gradients=False)
             orders = samples if method == "shapley" else None
-            scores, base = _word_scores(
-                classifier, readings, wanted, orders=orders, seed=seed, at_once=_at_once(memory, ids)
-            )
+            at_once = _at_once(memory, ids)
+            scores, base = _word_scores(classifier, readings, wanted, orders=orders, seed=seed, at_once=at_once)
         logits = network_logits(network, ids, classes=len(classifier.labels), batch_size=_at_once(memory, ids))
     columns = (readings, wanted.tolist(), scores, _centred(logits, wanted).tolist(), base.tolist())
     exact = method in ("integrated_gradients", "shapley")
