@@ -1,7 +1,7 @@
 """Scores of token ids by gradients at the embedding, in batches of texts of similar length and bounded size."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ from captum.attr import IntegratedGradients, LayerGradientXActivation, LayerInte
 from torch import Tensor, nn
 
 from dlcycle.errors import ModelFileError
+from dlcycle.insight.attribution.lstm import ROWS, Scratch, bytes_of_an_id, is_plain_lstm, lstm_scores
 from dlcycle.insight.attribution.memory import CURE, Memory, device_of, graph_from_embedding
 from dlcycle.insight.attribution.shortcuts import (
     POINTS,
@@ -82,6 +83,12 @@ def _integrate(batches: "_Batches", scores: list[Floats], *, steps: int) -> None
         for chunk, inputs, _ in batches.each(numbers, points=1):
             batches.put(scores, chunk, convolution_scores(network, *inputs, steps=steps))
         return
+    if is_plain_lstm(network):
+        scratch = Scratch()
+        memory = batches.memory.without_cache(bytes_of_an_id=bytes_of_an_id(network))
+        for chunk, inputs, room in replace(batches, memory=memory).each(numbers, points=steps, rows=ROWS):
+            batches.put(scores, chunk, lstm_scores(network, *inputs, steps=steps, at_once=room, scratch=scratch))
+        return
     # Recurrent networks bend too much for few points: most of their texts would be computed twice.
     if steps > POINTS and type(network) is not RecurrentNetwork:
         rough = [numbers[:0]]
@@ -107,8 +114,13 @@ class _Batches:
     targets: Ints
     memory: Memory
 
-    def each(self, numbers: Ints, *, points: int) -> Iterator[tuple[Ints, tuple[Tensor, Tensor, Tensor], int]]:
-        """Numbers of the rows of each batch, its tokens, lengths and targets, and the points of a row that fit in."""
+    def each(
+        self, numbers: Ints, *, points: int, rows: int | None = None
+    ) -> Iterator[tuple[Ints, tuple[Tensor, Tensor, Tensor], int]]:
+        """Numbers of the rows of each batch, its tokens, lengths and targets, and the points of a row that fit in.
+
+        A batch has no more than `rows`, if that is given.
+        """
         device = device_of(self.network)
         lengths = np.array([len(self.rows[number]) for number in numbers], dtype=np.int64)
         order = np.argsort(-lengths, kind="stable")
@@ -116,7 +128,7 @@ class _Batches:
         while start < len(order):
             longest = int(lengths[order[start]])
             room = self.memory.rows(longest)
-            alike = int((lengths[order[start:]] >= SIMILAR * longest).sum())
+            alike = int((lengths[order[start:][:rows]] >= SIMILAR * longest).sum())
             stop = start + min(max(1, room // points), alike)
             chunk = numbers[order[start:stop]]
             tokens, sizes = pad_rows([self.rows[number] for number in chunk])

@@ -24,15 +24,22 @@ class Memory:
 
     bytes_of_an_id: int
     limit: int
-    """Bytes, by the measure of `bytes_of_an_id`."""
+    """Bytes, by the measure of `bytes_of_an_id`; on a CPU no more than its cache holds."""
+    allowed: int
+    """Bytes that the caller allows."""
 
     def rows(self, length: int) -> int:
         """Texts of so many ids that fit into a batch, or points of one text; at least 1.
 
-        >>> Memory(bytes_of_an_id=100, limit=2000).rows(4), Memory(bytes_of_an_id=100, limit=2000).rows(50)
-        (5, 1)
+        >>> memory = Memory(bytes_of_an_id=100, limit=2000, allowed=5000)
+        >>> memory.rows(4), memory.rows(50), memory.without_cache(bytes_of_an_id=100).rows(5)
+        (5, 1, 10)
         """
         return max(1, self.limit // (self.bytes_of_an_id * length))
+
+    def without_cache(self, *, bytes_of_an_id: int) -> "Memory":
+        """The same for work that takes something else for an id, and is no faster in a cache."""
+        return Memory(bytes_of_an_id, self.allowed, self.allowed)
 
 
 def measure_memory(network: Any, rows: Sequence[Ids], *, megabytes: int, gradients: bool) -> Memory:
@@ -58,7 +65,8 @@ def measure_memory(network: Any, rows: Sequence[Ids], *, megabytes: int, gradien
         if gradients:
             raise
         needed = _saved_from_parameters(network, inputs)
-    return Memory(max(1, -(-needed // len(longest))), _limit(network, megabytes * 2**20))
+    allowed = megabytes * 2**20
+    return Memory(max(1, -(-needed // len(longest))), _limit(network, allowed), allowed)
 
 
 def device_of(network: nn.Module) -> torch.device:
