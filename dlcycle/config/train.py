@@ -125,7 +125,7 @@ class TrainSection(Section):
     checkpoints: bool = True
     """Save the state of a training as it goes, so that one that is cut off goes on where it was, to the same result."""
     checkpoint_seconds: float = Field(60.0, ge=0)
-    """Shortest time between two checkpoints. Ends of epochs are saved too; all writing together takes 2 % of the time
+    """Shortest time between two checkpoints. Ends of epochs are saved too; all writing together takes 1 % of the time
     at most."""
     checkpoint_steps: int | None = Field(None, ge=1)
     """Save after every so many steps and each epoch instead, whatever it costs."""

@@ -155,7 +155,12 @@ def test_the_bare_interpreter_has_no_dlcycle(bare_python: str, tmp_path: pathlib
     assert "No module named 'dlcycle'" in done.output
 
 
+INSTALLED = pytest.mark.parametrize("project", ["regular"], indirect=True)
+"""For runs, which the other tests of flows do with an editable installation."""
+
+
 @pytest.mark.slow
+@INSTALLED
 def test_a_subclass_runs_with_its_own_project_and_network(project: Workspace, trained: str) -> None:
     code = f"""
 from metaflow import Run, namespace
@@ -170,7 +175,7 @@ print(len(get_cards(run["evaluate"].task, type="dlcycle_train")[0].get()) > 50_0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("project", ["regular"], indirect=True)
+@INSTALLED
 def test_a_subclass_explains_a_network_of_its_own_and_names_the_method_that_can(
     project: Workspace, trained: str
 ) -> None:
@@ -192,6 +197,7 @@ print(run.data.answer["badge"] in get_cards(run["judge"].task, type="dlcycle_exp
 
 
 @pytest.mark.slow
+@INSTALLED
 def test_a_subclass_looks_at_data_with_its_own_project_and_hook(project: Workspace) -> None:
     done = project.call("shop_eda_flow.py", "run").expect()
     code = f"""
