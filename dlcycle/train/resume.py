@@ -25,8 +25,8 @@ from dlcycle.train.gang import Gang
 from dlcycle.train.module import ClassifierModule
 
 LARGEST_SHARE = 0.01
-"""Share of the time that writing checkpoints may take, unless a number of steps is asked for. A training
-may lose more to them than that: at 2 %, one that spent 1.3 % of its time writing was measured 3.7 % longer."""
+"""Share of the time that writing checkpoints may take, unless a number of steps is asked for. A training may lose
+more to them than that: at 2 %, one that spent 1.3 % of its time writing was measured to take 3.7 % longer."""
 BYTES_A_SECOND = 1e8
 """Speed of writing that is assumed before the first checkpoint has shown the real one."""
 
