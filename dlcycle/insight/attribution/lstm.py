@@ -10,10 +10,10 @@ Numbers lie with the texts and points last, so that each gate is one block of me
 import math
 from typing import NamedTuple, TypeGuard
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dlcycle.insight.attribution.shortcuts import gauss_rule
 from dlcycle.model.text import RecurrentNetwork
 from dlcycle.model.tokenizer import PAD
 
@@ -78,7 +78,7 @@ def lstm_scores(
     places = torch.arange(tokens.shape[1], device=tokens.device)[:, None]
     inside = places < lengths
     turned = torch.where(inside, lengths - 1 - places, places)[:, :, None]
-    nodes, weights = (torch.as_tensor(part, dtype=change.dtype, device=change.device) for part in _rule(steps))
+    nodes, weights = (torch.as_tensor(part, dtype=change.dtype, device=change.device) for part in gauss_rule(steps))
     # The mean of the states and the head are linear: the slopes at the states are known before the states.
     head = (network.head.weight[targets] - network.head.weight.mean(0)) / lengths[:, None]
     scores = change.new_zeros(inside.shape, dtype=torch.float64)
@@ -90,11 +90,6 @@ def lstm_scores(
             found = way.scores((slopes.T[:, :, None] * parts).flatten(1), inside.repeat_interleave(len(points), 1))
             scores += _picked(found[:, :, None], turned)[:, :, 0] if back else found
     return scores.T
-
-
-def _rule(steps: int) -> tuple[np.ndarray, np.ndarray]:
-    nodes, weights = np.polynomial.legendre.leggauss(steps)
-    return (nodes + 1) / 2, weights / 2
 
 
 def _picked(values: Tensor, places: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class Memory:
 
     bytes_of_an_id: int
     limit: int
-    """Bytes, by the measure of `bytes_of_an_id`; on a CPU no more than its cache holds."""
+    """Bytes, by the measure of `bytes_of_an_id`; for most networks on a CPU no more than its cache holds."""
     allowed: int
     """Bytes that the caller allows."""
 

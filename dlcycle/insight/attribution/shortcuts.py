@@ -63,6 +63,17 @@ def kronrod_rule() -> tuple[np.ndarray, np.ndarray]:
     return (nodes + 1) / 2, np.stack([kronrod, gauss]) / 2
 
 
+def gauss_rule(points: int) -> tuple[np.ndarray, np.ndarray]:
+    """Points of Gauss and Legendre's rule from 0 to 1, and their weights, each (points,).
+
+    >>> nodes, weights = gauss_rule(2)
+    >>> nodes.round(4).tolist(), weights.tolist()
+    ([0.2113, 0.7887], [0.5, 0.5])
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(points)
+    return (nodes + 1) / 2, weights / 2
+
+
 def smooth_scores(network: Any, tokens: Tensor, lengths: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Integrated gradients of the centred logit by 15 points on the line from padding to the text.
 
@@ -120,14 +131,14 @@ def convolution_scores(
     finally:
         for hook in hooks:
             hook.remove()
-    nodes, weights = np.polynomial.legendre.leggauss(steps)
-    points = torch.as_tensor((nodes + 1) / 2, dtype=ends.dtype, device=ends.device)[:, None, None]
+    nodes, weights = (torch.as_tensor(part, dtype=ends.dtype, device=ends.device) for part in gauss_rule(steps))
+    points = nodes[:, None, None]
     starts = torch.cat([part.bias for part in network.convolutions])  # type: ignore[misc]
     with torch.enable_grad():
         line = (starts + points * (ends.detach() - starts)).flatten(0, 1).requires_grad_()
         score = target_scores(network.head(line.relu()), targets.repeat(steps)).sum()
     [slopes] = torch.autograd.grad(score, line)
-    mean = torch.as_tensor(weights / 2, dtype=ends.dtype, device=ends.device) @ slopes.reshape(steps, -1)
+    mean = weights @ slopes.reshape(steps, -1)
     [gradient] = torch.autograd.grad(ends, leaves[0], grad_outputs=mean.view_as(ends))
     return (gradient * leaves[0].detach()).double().sum(2)
 
