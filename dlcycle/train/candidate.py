@@ -107,8 +107,8 @@ def train_candidate(
         project=settings.project.name,
         extra={"training": report},
     )
-    more = {"parameters": model["description"]["parameters"], "resources": meter.usage, "machine": machine()}
-    return Candidate(model, fitted.history, fitted.logits, report | more)
+    measured = {"parameters": model["description"]["parameters"], "resources": meter.usage, "machine": machine()}
+    return Candidate(model, fitted.history, fitted.logits, report | measured)
 
 
 def _prepared(
