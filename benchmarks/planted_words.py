@@ -16,13 +16,13 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 import torch
 
-from dlcycle.config import AttributionMethod, ModelSpec, Project
+from dlcycle.config import Architecture, AttributionMethod, ModelSpec, Project
 from dlcycle.insight.attribution.attribute import attribute
 from dlcycle.model import load_model
 from dlcycle.model.text import build_text_model
@@ -33,7 +33,7 @@ CLASSES = ("ash", "birch", "cedar", "elm")
 PLANTED = 3
 NEUTRAL = 126
 """Neutral words: with 12 to 30 of them in a text, each is in one text of six, as a planted word is."""
-ARCHITECTURES = ("bag", "cnn", "gru", "transformer")
+ARCHITECTURES = get_args(Architecture)
 TESTED = 300
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from captum.attr import FeatureAblation, ShapleyValueSampling
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlcycle.config import AttributionMethod
 from dlcycle.data.messages import listed, several
@@ -26,7 +26,7 @@ from dlcycle.insight.bootstrap import Floats, Ints
 from dlcycle.model.artifact import TextClassifier
 from dlcycle.model.reading import ReadText, read_texts
 from dlcycle.model.text import network_logits
-from dlcycle.model.tokenizer import Ids
+from dlcycle.model.tokenizer import PAD, Ids
 
 MOST_AT_ONCE = 64
 """Texts that the model is asked about at once, if they fit into the memory: with more it is no faster."""
@@ -100,7 +100,8 @@ def attribute(
         if method == "integrated_gradients" or method == "gradient_x_input":
             check_embedding(network, method=method)
             memory = measure_memory(network, ids, megabytes=memory_megabytes, gradients=True)
-            found, base = id_scores(network, ids, wanted, method=method, steps=steps, memory=memory)
+            found = id_scores(network, ids, wanted, method=method, steps=steps, memory=memory)
+            base = _centred(_padding_logits(network, ids, classes=len(classifier.labels), memory=memory), wanted)
             scores = [reading.owners.T @ part for reading, part in zip(readings, found, strict=True)]
         else:
             memory = measure_memory(network, ids, megabytes=memory_megabytes, gradients=False)
@@ -116,6 +117,13 @@ def attribute(
 def _at_once(memory: Memory, rows: Sequence[Ids]) -> int:
     """Texts that the model is asked about at once."""
     return min(MOST_AT_ONCE, memory.rows(max(map(len, rows))))
+
+
+def _padding_logits(network: nn.Module, rows: Sequence[Ids], *, classes: int, memory: Memory) -> Floats:
+    """Logits (N, C) of the rows with each id embedded as padding, of which only the length is left."""
+    lengths, places = np.unique([len(row) for row in rows], return_inverse=True)
+    padding = [np.full(length, PAD) for length in lengths]
+    return network_logits(network, padding, classes=classes, batch_size=_at_once(memory, rows))[places]
 
 
 def _attribution(

@@ -38,7 +38,7 @@ def id_scores(
     method: Literal["integrated_gradients", "gradient_x_input"],
     steps: int,
     memory: Memory,
-) -> tuple[list[Floats], Floats]:
+) -> list[Floats]:
     """What each id contributes to the centred logit of a class.
 
     Args:
@@ -51,18 +51,16 @@ def id_scores(
         memory: what a batch may hold, but for one point of one text, which it always holds.
 
     Returns:
-        N arrays (T,) of scores, and the scores (N,) of the rows with each id embedded as padding.
+        N arrays (T,) of scores.
     """
-    base, scores = np.zeros(len(rows)), [np.zeros(0)] * len(rows)
+    scores = [np.zeros(0)] * len(rows)
     batches = _Batches(network, rows, targets, memory)
-    everything = np.arange(len(rows))
-    for chunk, inputs, _ in batches.each(everything, points=1):
-        base[chunk] = _bases(network, *inputs).cpu().numpy()
-        if method == "gradient_x_input":
-            batches.put(scores, chunk, _slopes(network, *inputs))
     if method == "integrated_gradients":
         _integrate(batches, scores, steps=steps)
-    return scores, base
+    else:
+        for chunk, inputs, _ in batches.each(np.arange(len(rows)), points=1):
+            batches.put(scores, chunk, _slopes(network, *inputs))
+    return scores
 
 
 def check_embedding(network: Any, *, method: str) -> None:
@@ -140,16 +138,6 @@ class _Batches:
         """Put the scores (n, L) of a batch to their rows, without the padding."""
         for number, row in zip(chunk, values.cpu().numpy(), strict=True):
             scores[number] = row[: len(self.rows[number])]
-
-
-def _bases(network: Any, tokens: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
-    with torch.no_grad():
-        padding = network.embedding(torch.full_like(tokens, PAD))
-        hook = network.embedding.register_forward_hook(lambda _module, _inputs, _output: padding)
-        try:
-            return target_scores(network(tokens, lengths).double(), targets)
-        finally:
-            hook.remove()
 
 
 def _total(network: nn.Module) -> Callable[[Tensor, Tensor, Tensor], Tensor]:

@@ -4,7 +4,8 @@ Before a gate's curve is applied, its input is affine in the embedding of the st
 embeddings the former moves on a line too, so that an id contributes the change of its gates' inputs times their mean
 slope: the embedding itself, and the products with its weights at every point and step, are never asked for.
 
-Numbers lie with the texts and points last, so that each gate is one block of memory.
+Numbers lie with the texts and points last, the longest text first, so that each gate is one block of memory and the
+texts that reach a step are its first columns.
 """
 
 import math
@@ -73,99 +74,133 @@ def lstm_scores(
     Returns:
         Scores of the ids (n, L).
     """
+    # The longest first: the texts that reach a step are the first ones.
+    lengths, order = lengths.sort(descending=True, stable=True)
+    tokens, targets = tokens[order], targets[order]
     padding = network.embedding(tokens.new_full((1,), PAD))
     change = (network.embedding(tokens) - padding).transpose(0, 1)
     places = torch.arange(tokens.shape[1], device=tokens.device)[:, None]
-    inside = places < lengths
-    turned = torch.where(inside, lengths - 1 - places, places)[:, :, None]
+    turned = torch.where(places < lengths, lengths - 1 - places, places)[:, :, None]
     nodes, weights = (torch.as_tensor(part, dtype=change.dtype, device=change.device) for part in gauss_rule(steps))
     # The mean of the states and the head are linear: the slopes at the states are known before the states.
     head = (network.head.weight[targets] - network.head.weight.mean(0)) / lengths[:, None]
-    scores = change.new_zeros(inside.shape, dtype=torch.float64)
+    scores = change.new_zeros(change.shape[:2], dtype=torch.float64)
     for name, slopes in zip(DIRECTIONS, head.chunk(2, 1), strict=True):
         back = name.endswith("reverse")
-        way = _Direction(network.recurrent, name, padding, _picked(change, turned) if back else change, scratch)
+        changes = change.gather(0, turned.expand_as(change)) if back else change
+        way = _Direction(network.recurrent, name, padding, changes, lengths.tolist(), scratch)
         for points, parts in zip(nodes.split(at_once), weights.split(at_once), strict=True):
             way.go(points)
-            found = way.scores((slopes.T[:, :, None] * parts).flatten(1), inside.repeat_interleave(len(points), 1))
-            scores += _picked(found[:, :, None], turned)[:, :, 0] if back else found
-    return scores.T
+            found = way.scores((slopes.T[:, :, None] * parts).flatten(1))
+            scores += found.gather(0, turned[:, :, 0]) if back else found
+    return torch.empty_like(scores.T).index_copy_(0, order, scores.T)
 
 
-def _picked(values: Tensor, places: Tensor) -> Tensor:
-    """Values (L, n, ...) with each row's steps in the order of `places` (L, n, 1)."""
-    return values.gather(0, places.expand_as(values))
+class _Span(NamedTuple):
+    """Steps that the same texts reach."""
+
+    start: int
+    stop: int
+    rows: int
+
+
+def _spans(lengths: list[int]) -> list[_Span]:
+    """The spans of texts of these lengths, in order.
+
+    >>> [tuple(span) for span in _spans([5, 3, 3])]
+    [(0, 3, 3), (3, 5, 1)]
+    """
+    stops = sorted(set(lengths))
+    starts = [0, *stops[:-1]]
+    return [_Span(*ends, sum(length > ends[0] for length in lengths)) for ends in zip(starts, stops, strict=True)]
 
 
 class _Direction:
-    """One direction over n texts of L steps at m points: B = n m columns, H numbers of a state.
+    """One direction over n texts, the longest first, at m points: B = n m columns, H numbers of a state.
 
     A step's gates are one product of [recurrent weights | bias | each text's change] with [states; 1; each point in its
     text's row], and their slopes one product of the transposed: the changes cost n columns instead of a pass over all.
+    Texts that have ended are left out.
     """
 
-    def __init__(self, lstm: nn.RNNBase, name: str, padding: Tensor, change: Tensor, scratch: Scratch) -> None:
+    def __init__(
+        self, lstm: nn.RNNBase, name: str, padding: Tensor, change: Tensor, lengths: list[int], scratch: Scratch
+    ) -> None:
         inputs, self.recurrent, *biases = (
             getattr(lstm, f"{kind}_{name}") for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
-        self.scratch, self.size = scratch, lstm.hidden_size
+        self.scratch, self.size, self.spans = scratch, lstm.hidden_size, _spans(lengths)
         self.bias = (padding @ inputs.T + sum(biases)).T
         self.change = change @ inputs.T  # (L, n, 4H)
 
     def go(self, points: Tensor) -> None:
         """Go through the states of each text at each point (m,), and keep the slopes."""
-        size, rows, columns = self.size, self.change.shape[1], self.change.shape[1] * len(points)
-        left = torch.cat([self.recurrent, self.bias, self.change[0].T], 1)
+        size, rows, many = self.size, self.change.shape[1], len(points)
         own = torch.eye(rows, dtype=points.dtype, device=points.device).kron(points)
-        right = torch.cat([own.new_zeros(size, columns), own.new_ones(1, columns), own])
-        state, changes, gates = right[:size], left[:, size + 1 :].T, own.new_empty(4 * size, columns)
-        let_in, forget, new, let_out = gates.split(size)
-        cell, bent = own.new_zeros(size, columns), own.new_empty(size, columns)
-        self.steps = self._memory(columns)
-        for step in self.steps:
-            changes.copy_(step.change)
-            torch.mm(left, right, out=gates)
-            let_in.sigmoid_()
-            keep = torch.sigmoid(forget, out=step.keep)
-            new.tanh_()
-            let_out.sigmoid_()
-            _sigmoid_slope(new, let_in, grad_input=step.let_in)
-            _sigmoid_slope(cell, keep, grad_input=step.forget)
-            _tanh_slope(let_in, new, grad_input=step.new)
-            torch.tanh(cell.mul_(keep).addcmul_(let_in, new), out=bent)
-            _sigmoid_slope(bent, let_out, grad_input=step.let_out)
-            _tanh_slope(let_out, bent, grad_input=step.cell)
-            torch.mul(let_out, bent, out=state)
+        state = cell = own.new_zeros(size, rows * many)
+        self.steps = self._memory(many)
+        for span, steps in zip(self.spans, self.steps, strict=True):
+            columns = span.rows * many
+            left = torch.cat([self.recurrent, self.bias, self.change[span.start, : span.rows].T], 1)
+            right = torch.cat([state[:, :columns], own.new_ones(1, columns), own[: span.rows, :columns]])
+            state, changes, gates = right[:size], left[:, size + 1 :].T, own.new_empty(4 * size, columns)
+            cell, bent = cell[:, :columns].contiguous(), own.new_empty(size, columns)
+            let_in, forget, new, let_out = gates.split(size)
+            for step in steps:
+                changes.copy_(step.change)
+                torch.mm(left, right, out=gates)
+                let_in.sigmoid_()
+                keep = torch.sigmoid(forget, out=step.keep)
+                new.tanh_()
+                let_out.sigmoid_()
+                _sigmoid_slope(new, let_in, grad_input=step.let_in)
+                _sigmoid_slope(cell, keep, grad_input=step.forget)
+                _tanh_slope(let_in, new, grad_input=step.new)
+                torch.tanh(cell.mul_(keep).addcmul_(let_in, new), out=bent)
+                _sigmoid_slope(bent, let_out, grad_input=step.let_out)
+                _tanh_slope(let_out, bent, grad_input=step.cell)
+                torch.mul(let_out, bent, out=state)
 
-    def scores(self, slopes: Tensor, inside: Tensor) -> Tensor:
-        """Scores (L, n) of the steps, from the slopes (H, B) at the states of the steps that are `inside` (L, B)."""
-        size, (steps, rows, _), columns = self.size, self.change.shape, slopes.shape[1]
-        left = torch.cat([self.recurrent.T, self.change[0]])
-        right, result = slopes.new_empty(4 * size, columns), slopes.new_zeros(size + rows, columns)
-        changes, by_cell, let_out = left[size:], right[: 3 * size].view(3, size, columns), right[3 * size :]
-        to_state, found, to_cell = result[:size], result[size:], slopes.new_zeros(size, columns)
-        products = self.scratch.take("products", (steps, rows, columns), slopes)
-        everywhere = inside.all(1).tolist()
-        for number in reversed(range(steps)):
-            step = self.steps[number]
-            to_state += slopes if everywhere[number] else slopes * inside[number]
-            to_cell.addcmul_(to_state, step.cell)
-            torch.mul(to_cell, step.by_cell, out=by_cell)
-            torch.mul(to_state, step.let_out, out=let_out)
-            to_cell *= step.keep
-            changes.copy_(step.change)
-            torch.mm(left, right, out=result)
-            products[number] = found
-        # Each text's change meets the columns of all texts; its own count.
-        return products.view(steps, rows, rows, -1).diagonal(dim1=1, dim2=2).sum(1)
+    def scores(self, slopes: Tensor) -> Tensor:
+        """Scores (L, n) of the steps, from the slopes (H, B) at the states."""
+        size, (length, rows, _) = self.size, self.change.shape
+        many = slopes.shape[1] // rows
+        scores = slopes.new_zeros(length, rows)
+        to_state = to_cell = slopes.new_zeros(size, 0)
+        for span, steps in reversed(list(zip(self.spans, self.steps, strict=True))):
+            columns = span.rows * many
+            begun = columns - to_cell.shape[1]
+            left = torch.cat([self.recurrent.T, self.change[span.start, : span.rows]])
+            right, result = slopes.new_empty(4 * size, columns), slopes.new_zeros(size + span.rows, columns)
+            result[:size, : columns - begun] = to_state
+            changes, by_cell, let_out = left[size:], right[: 3 * size].view(3, size, columns), right[3 * size :]
+            to_state, found, to_cell = result[:size], result[size:], nn.functional.pad(to_cell, (0, begun))
+            own = slopes[:, :columns].contiguous()
+            products = self.scratch.take("products", (len(steps), span.rows, columns), slopes)
+            for step, product in zip(reversed(steps), reversed(products.unbind()), strict=True):
+                to_state += own
+                to_cell.addcmul_(to_state, step.cell)
+                torch.mul(to_cell, step.by_cell, out=by_cell)
+                torch.mul(to_state, step.let_out, out=let_out)
+                to_cell *= step.keep
+                changes.copy_(step.change)
+                torch.mm(left, right, out=result)
+                product.copy_(found)
+            # Each text's change meets the columns of all texts; its own count.
+            mine = products.view(len(steps), span.rows, span.rows, many).diagonal(dim1=1, dim2=2).sum(1)
+            scores[span.start : span.stop, : span.rows] = mine
+        return scores
 
-    def _memory(self, columns: int) -> list["_Step"]:
+    def _memory(self, many: int) -> list[list["_Step"]]:
         """Where each step puts what it keeps; all views at once, because one by one they take as long as sums."""
-        steps = len(self.change)
-        gates = self.scratch.take("gates", (steps, 4, self.size, columns), self.change)
-        cells = self.scratch.take("cells", (steps, 2, self.size, columns), self.change)
-        each = (gates[:, :3], *gates.unbind(1), *cells.unbind(1), self.change)
-        return [_Step(*parts) for parts in zip(*(part.unbind() for part in each), strict=True)]
+        lengths = [(stop - start) * rows for start, stop, rows in self.spans]
+        parts = self.scratch.take("slopes", (sum(lengths), 6 * self.size * many), self.change).split(lengths)
+        spans = []
+        for part, (start, stop, rows) in zip(parts, self.spans, strict=True):
+            kept = part.view(stop - start, 6, self.size, rows * many)
+            each = (kept[:, :3], *kept.unbind(1), self.change[start:stop, :rows])
+            spans.append([_Step(*views) for views in zip(*(views.unbind() for views in each), strict=True)])
+        return spans
 
 
 class _Step(NamedTuple):
