@@ -106,7 +106,7 @@ class ExplainFlow(BaseFlow):
         """Judge the criteria of this stage, answer in a paragraph, and say what to do next."""
         from dlcycle.insight.advice.after_explaining import next_actions
         from dlcycle.insight.advice.answer import answer
-        from dlcycle.insight.robustness.stress import robustness_metrics
+        from dlcycle.insight.robustness.metrics import robustness_metrics
         from dlcycle.plan.criteria import judge_criteria
 
         self.merge_artifacts(inputs)

@@ -102,3 +102,12 @@ def test_modules_that_metaflow_loads_in_every_process_are_light(root: pathlib.Pa
 def test_importing_a_flow_loads_nothing_heavy(flow: str) -> None:
     code = f"import sys, dlcycle.flows.{flow}; print(sorted({HEAVY!r} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("flow", "step"), [("eda", "judge"), ("train", "select"), ("explain", "judge")])
+def test_a_step_that_only_judges_waits_for_no_torch(root: pathlib.Path, flow: str, step: str) -> None:
+    tree = ast.parse((root / f"flows/{flow}_flow.py").read_text())
+    [body] = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == step]
+    lines = [ast.unparse(node) for node in ast.walk(body) if isinstance(node, ast.Import | ast.ImportFrom)]
+    code = "\n".join(["import sys", *lines, "print(sorted({'torch', 'captum', 'sklearn'} & set(sys.modules)))"])
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

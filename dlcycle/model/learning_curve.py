@@ -19,17 +19,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from dlcycle.data.draw import SAMPLE_ROWS, content_hashes, sample_rows, spread_classes
 from dlcycle.data.duplicates import Integers
-from dlcycle.model.crossfit import (
-    SAMPLE_ROWS,
-    Floats,
-    assign_folds,
-    content_hashes,
-    count_words,
-    fold_scores,
-    sample_rows,
-    spread_classes,
-)
+from dlcycle.model.crossfit import Floats, assign_folds, count_words, fold_scores
 
 LEAST_SIZE = 20
 """Rows of the smallest size."""

@@ -9,13 +9,14 @@ from dlcycle.config import Project
 from dlcycle.data.associations import associations
 from dlcycle.data.clean import ABOUT, looked_at
 from dlcycle.data.dataset import Dataset
+from dlcycle.data.draw import sample_rows
 from dlcycle.data.fairness import group_rates, group_tests
 from dlcycle.data.label_errors import suspected_label_errors
 from dlcycle.data.labels import class_indices
 from dlcycle.data.representation import over_time, split_tests
 from dlcycle.data.texts import Texts
 from dlcycle.errors import DataError, TrainingError
-from dlcycle.model.crossfit import out_of_fold_probabilities, sample_rows
+from dlcycle.model.crossfit import out_of_fold_probabilities
 from dlcycle.model.learning_curve import learning_curve
 
 

@@ -158,7 +158,7 @@ def judge_criteria(
     Args:
         criteria: `plan.criteria`, those of all stages.
         metrics: What `dlcycle.insight.evaluate.evaluate_model` returned for the model, or, in the stage "explain",
-            `dlcycle.insight.robustness.stress.robustness_metrics`.
+            `dlcycle.insight.robustness.metrics.robustness_metrics`.
         comparison: What `dlcycle.insight.compare.compare_models` returned; None if there is no baseline.
         stage: The criteria that are judged. The others take no part in "passed" and "criteria".
 

@@ -18,7 +18,8 @@ from dlcycle.config import Project
 from dlcycle.insight.advice.answer import answer
 from dlcycle.insight.explanation import explain_model
 from dlcycle.insight.inspection import inspect_model
-from dlcycle.insight.robustness.stress import measure_robustness, robustness_metrics
+from dlcycle.insight.robustness.metrics import robustness_metrics
+from dlcycle.insight.robustness.stress import measure_robustness
 from dlcycle.model import load_model
 from dlcycle.model.text import build_text_model
 from dlcycle.plan.criteria import judge_criteria

@@ -6,16 +6,14 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import LinearSVC
 
+from dlcycle.data.draw import content_hashes
 from dlcycle.errors import TrainingError
 from dlcycle.model.crossfit import (
     PENALTY,
     assign_folds,
-    content_hashes,
     count_words,
     fold_scores,
     out_of_fold_probabilities,
-    sample_rows,
-    spread_classes,
 )
 
 
@@ -90,28 +88,6 @@ def test_folds_hold_each_class_by_its_share() -> None:
     folds = assign_folds(np.arange(103), classes, content_hashes(texts, seed=0), folds=5)
     assert np.ptp(np.bincount(folds[classes == 1])) <= 1
     assert np.ptp(np.bincount(folds)) <= 2
-
-
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=60), st.data())
-def test_each_beginning_holds_each_class_by_its_share(classes: list[int], data: st.DataObject) -> None:
-    labels = np.array(classes)
-    hashes = np.random.default_rng(0).integers(0, 2**60, len(labels)).astype(np.uint64)
-    order = spread_classes(labels, hashes)
-    assert sorted(order.tolist()) == list(range(len(labels)))
-    first = data.draw(st.integers(1, len(labels)))
-    share = np.bincount(labels, minlength=4) * first / len(labels)
-    # Each class is at most half a row off by its own places, and the others' half rows move the cut.
-    assert (np.abs(np.bincount(labels[order[:first]], minlength=4) - share) <= 2.5).all()
-
-
-def test_a_sample_is_chosen_by_content() -> None:
-    texts, truth = make_texts(300, 3)
-    chosen = sample_rows(texts, truth, limit=90)
-    assert np.bincount(truth[chosen]).tolist() == [30, 30, 30]
-    order = np.random.default_rng(1).permutation(300)
-    again = sample_rows([texts[k] for k in order], truth[order], limit=90)
-    assert {texts[k] for k in chosen} == {texts[order[k]] for k in again}
-    assert sample_rows(texts, truth, limit=1000).tolist() == list(range(300))
 
 
 def test_odd_texts_and_classes_are_scored() -> None:

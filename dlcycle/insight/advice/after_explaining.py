@@ -7,7 +7,7 @@ from typing import Any, get_args
 from dlcycle.config import Perturbation, Project
 from dlcycle.insight.advice.answer import HARMFUL, better_than_guessing, harmful_changes, slice_words, unequal_gaps
 from dlcycle.insight.advice.items import Item, item, ranked
-from dlcycle.insight.attribution.checks import NEEDED
+from dlcycle.insight.attribution.limits import NEEDED
 
 _PERTURBATIONS = get_args(Perturbation)
 _MUCH_AUGMENTED = 0.8

@@ -10,23 +10,12 @@ import scipy.stats
 from dlcycle.config import AttributionMethod
 from dlcycle.insight.attribution.agreement import NO_ROWS
 from dlcycle.insight.attribution.attribute import Attribution
+from dlcycle.insight.attribution.limits import LIMITS, NEEDED, Name
 from dlcycle.insight.attribution.ranks import LEAST_ROWS, mean_of_rows
 from dlcycle.insight.bootstrap import TAILS, measured, undefined
 
-Name = Literal["completeness", "deletion", "insertion", "random_weights", "agreement"]
 Check = dict[str, Any]
 
-LIMITS: dict[Name, float] = {
-    "completeness": 0.05,
-    "deletion": 0.0,
-    "insertion": 0.0,
-    "random_weights": 0.5,
-    "agreement": 0.5,
-}
-"""What each check's whole 95 % interval must keep: at most 5 % of a score missing, better than random orders, a rank
-correlation of at most a half with the explanations of shuffled networks, and of at least a half with other methods."""
-NEEDED: tuple[Name, ...] = ("deletion", "insertion", "random_weights")
-"""Checks without which nothing may be read from the explanations; the others call for care."""
 SMALL_SCORE = 0.1
 """Scores below this share of the median score count as that much: a part of almost nothing says nothing."""
 PERCENTILE = 0.95

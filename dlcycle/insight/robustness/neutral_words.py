@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dlcycle.data.draw import sample_rows
 from dlcycle.data.messages import finding, several
 from dlcycle.data.personal import mask_personal
 from dlcycle.insight.bootstrap import Ints
-from dlcycle.model.crossfit import sample_rows
 from dlcycle.model.tokenizer import split_words
 
 LARGEST_DISTANCE = 0.1
@@ -26,8 +26,6 @@ LEAST_WORDS = 20
 """Neutral words below which the words nearest to neutral join them."""
 MOST_WORDS = 500
 """Neutral words returned at most, the most frequent."""
-SAMPLE_ROWS = 20_000
-"""Texts from which on a sample of them is read."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ def neutral_words(texts: Sequence[str], classes: npt.ArrayLike, *, classes_count
         ('the', 'few_neutral_words')
     """
     truth = np.asarray(classes, dtype=np.int64)
-    chosen = sample_rows(texts, truth, limit=SAMPLE_ROWS, seed=seed)
+    chosen = sample_rows(texts, truth, seed=seed)
     words, counts = _counted([texts[row] for row in chosen], truth[chosen], classes_count)
     rows = counts.sum(axis=1)
     prior = np.bincount(truth[chosen], minlength=classes_count) / max(len(chosen), 1)

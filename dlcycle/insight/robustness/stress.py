@@ -1,17 +1,17 @@
 """How decisions bear texts that are changed: typing errors, case, white space, missing words and swapped words."""
 
-import json
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from dlcycle.config import ExplainSection, Perturbation, Project
+from dlcycle.data.draw import sample_rows
 from dlcycle.data.labels import class_indices
 from dlcycle.data.messages import several
 from dlcycle.data.personal import find_personal, mask_personal
@@ -21,19 +21,12 @@ from dlcycle.insight.before import places_before
 from dlcycle.insight.bootstrap import Ints, share_of, undefined
 from dlcycle.insight.compare import compare_models
 from dlcycle.insight.metrics import Decisions, decide
+from dlcycle.insight.robustness.metrics import TITLES
 from dlcycle.insight.robustness.neutral_words import NeutralWords, neutral_words
 from dlcycle.insight.robustness.word_swaps import WordSwaps, swap_words
 from dlcycle.model.artifact import TextClassifier
-from dlcycle.model.crossfit import sample_rows
 from dlcycle.model.tokenizer import WordTokenizer
 
-TITLES = {
-    "typos": "Typos",
-    "case": "Upper and lower case",
-    "white_space": "White space",
-    "dropped_words": "Dropped words",
-    "word_swaps": "Word swaps",
-}
 EXAMPLES = 3
 SHOWN_SWAPS = 10
 SHOWN_CHARACTERS = 400
@@ -132,25 +125,6 @@ def measure_robustness(
         "received": _RECEIVED,
         "findings": words.findings,
     }
-
-
-def robustness_metrics(robustness: Mapping[str, Any]) -> dict[str, Any]:
-    """The accuracy of every test as `dlcycle.plan.criteria.judge_criteria` reads it in the stage "explain".
-
-    Args:
-        robustness: what `measure_robustness` returned.
-
-    Returns:
-        "accuracy_typos" and so on; a test that the project leaves out is not measured, and its reason names the line
-        of the project file that would have it measured.
-    """
-    measured = {test["name"]: test["accuracy"] for test in robustness["tests"]}
-    metrics = {}
-    for name in TITLES:
-        line = json.dumps([kind for kind in get_args(Perturbation) if kind in measured or kind == name])
-        reason = f'explain.perturbations leaves out "{name}"; set [explain] perturbations = {line}'
-        metrics[f"accuracy_{name}"] = measured.get(name) or undefined(reason, n=robustness["rows"])
-    return metrics
 
 
 def _changed_test(

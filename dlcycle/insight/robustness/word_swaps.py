@@ -16,11 +16,11 @@ import scipy.special
 import torch
 from torch import Tensor, nn
 
+from dlcycle.data.draw import content_hashes
 from dlcycle.insight.attribution.memory import device_of, graph_from_embedding, measure_memory
 from dlcycle.insight.attribution.untouched import untouched
 from dlcycle.insight.bootstrap import Bools, Floats, Ints
 from dlcycle.model.artifact import TextClassifier
-from dlcycle.model.crossfit import content_hashes
 from dlcycle.model.reading import ReadText, read_texts
 from dlcycle.model.text import pad_rows
 from dlcycle.model.tokenizer import WORD, Ids

@@ -14,9 +14,10 @@ from torch import nn
 from dlcycle.config import ExplainSection
 from dlcycle.errors import DataError
 from dlcycle.insight.attribution.attribute import Attribution, attribute
-from dlcycle.insight.attribution.checks import LIMITS, check_completeness, check_deletion, check_insertion, verdict
+from dlcycle.insight.attribution.checks import check_completeness, check_deletion, check_insertion, verdict
 from dlcycle.insight.attribution.curves import STEPS, follow_words
 from dlcycle.insight.attribution.faithfulness import check_faithfulness
+from dlcycle.insight.attribution.limits import LIMITS
 from dlcycle.model.artifact import TextClassifier
 from dlcycle.model.reading import read_texts
 from dlcycle.model.tokenizer import WordTokenizer

@@ -14,13 +14,14 @@ from torch import nn
 
 from dlcycle.config import Criterion, ModelSpec, Perturbation, Project
 from dlcycle.data.dataset import build_dataset
+from dlcycle.data.draw import sample_rows
 from dlcycle.data.labels import class_indices
 from dlcycle.data.perturb import perturb_texts
 from dlcycle.errors import DataError
-from dlcycle.insight.robustness.stress import TITLES, measure_robustness, robustness_metrics, shown_changes
+from dlcycle.insight.robustness.metrics import TITLES, robustness_metrics
+from dlcycle.insight.robustness.stress import measure_robustness, shown_changes
 from dlcycle.model import load_model
 from dlcycle.model.artifact import TextClassifier, pack_model
-from dlcycle.model.crossfit import sample_rows
 from dlcycle.model.text import NetworkSpec, build_text_model, pad_rows
 from dlcycle.model.tokenizer import fit_tokenizer
 from dlcycle.plan.criteria import judge_criteria
