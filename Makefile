@@ -10,10 +10,12 @@ export METAFLOW_USER ?= $(patsubst root,developer,$(shell id -un))
 
 setup: $(READY)
 
+# Python compiles what it imports; to compile everything here would take a third of the time.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,kubernetes]'
+	$(INSTALL) torch
+	$(INSTALL) -e '.[dev,kubernetes]'
 	touch $@
 
 demo: $(READY)
@@ -36,8 +38,8 @@ test-faults: $(READY)
 	ALL_FAULTS=1 CRASH_CHAINS=$(CRASH_CHAINS) $(BIN)/python -m pytest tests/faults
 
 # Runs pods on the cluster that KUBECONFIG and Metaflow's configuration name; TEST_CLUSTER may be a command that takes
-# another as its arguments and gives it a cluster.
+# another as its arguments and gives it a cluster. Two files of tests at a time, because they mostly wait.
 TEST_CLUSTER ?=
 KUBERNETES_TESTS ?= tests/kubernetes
 test-kubernetes: $(READY)
-	$(TEST_CLUSTER) $(abspath $(BIN))/python -m pytest $(KUBERNETES_TESTS) --durations 15
+	$(TEST_CLUSTER) $(abspath $(BIN))/python -m pytest $(KUBERNETES_TESTS) -n 2 --dist loadscope --durations 15

@@ -12,7 +12,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-SHARED_RUNS = ("tests/flows/", "tests/flowkit/test_verify.py", "tests/faults/test_interruptions.py")
+SHARED_RUNS = (
+    "tests/flows/",
+    "tests/kubernetes/",
+    "tests/flowkit/test_verify.py",
+    "tests/faults/test_interruptions.py",
+)
 """Files of tests that share runs, which take longer than the tests."""
 
 
