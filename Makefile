@@ -11,11 +11,10 @@ export METAFLOW_USER ?= $(patsubst root,developer,$(shell id -un))
 setup: $(READY)
 
 # Python compiles what it imports; to compile everything here would take a third of the time.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(INSTALL) torch
-	$(INSTALL) -e '.[dev,kubernetes]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev,kubernetes]'
 	touch $@
 
 demo: $(READY)
