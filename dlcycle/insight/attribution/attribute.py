@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from captum.attr import FeatureAblation, ShapleyValueSampling
-from torch import Tensor, nn
+from torch import Tensor
 
 from dlcycle.config import AttributionMethod
 from dlcycle.data.messages import listed, several
@@ -28,6 +28,8 @@ from dlcycle.model.reading import ReadText, read_texts
 from dlcycle.model.text import network_logits
 from dlcycle.model.tokenizer import PAD, Ids
 
+EXACT: tuple[AttributionMethod, ...] = ("integrated_gradients", "shapley")
+"""Methods that promise scores which add up."""
 MOST_AT_ONCE = 64
 """Texts that the model is asked about at once, if they fit into the memory: with more it is no faster."""
 
@@ -101,17 +103,15 @@ def attribute(
             check_embedding(network, method=method)
             memory = measure_memory(network, ids, megabytes=memory_megabytes, gradients=True)
             found = id_scores(network, ids, wanted, method=method, steps=steps, memory=memory)
-            base = _centred(_padding_logits(network, ids, classes=len(classifier.labels), memory=memory), wanted)
             scores = [reading.owners.T @ part for reading, part in zip(readings, found, strict=True)]
+            base = _padding_scores(classifier, ids, wanted, at_once=_at_once(memory, ids))
         else:
             memory = measure_memory(network, ids, megabytes=memory_megabytes, gradients=False)
-            orders = samples if method == "shapley" else None
-            at_once = _at_once(memory, ids)
-            scores, base = _word_scores(classifier, readings, wanted, orders=orders, seed=seed, at_once=at_once)
+            draw: dict[str, Any] = {"orders": samples if method == "shapley" else None, "seed": seed}
+            scores, base = _word_scores(classifier, readings, wanted, **draw, at_once=_at_once(memory, ids))
         logits = network_logits(network, ids, classes=len(classifier.labels), batch_size=_at_once(memory, ids))
     columns = (readings, wanted.tolist(), scores, _centred(logits, wanted).tolist(), base.tolist())
-    exact = method in ("integrated_gradients", "shapley")
-    return [_attribution(*row, exact=exact) for row in zip(*columns, strict=True)]
+    return [_attribution(*row, method=method) for row in zip(*columns, strict=True)]
 
 
 def _at_once(memory: Memory, rows: Sequence[Ids]) -> int:
@@ -119,19 +119,29 @@ def _at_once(memory: Memory, rows: Sequence[Ids]) -> int:
     return min(MOST_AT_ONCE, memory.rows(max(map(len, rows))))
 
 
-def _padding_logits(network: nn.Module, rows: Sequence[Ids], *, classes: int, memory: Memory) -> Floats:
-    """Logits (N, C) of the rows with each id embedded as padding, of which only the length is left."""
-    lengths, places = np.unique([len(row) for row in rows], return_inverse=True)
-    padding = [np.full(length, PAD) for length in lengths]
-    return network_logits(network, padding, classes=classes, batch_size=_at_once(memory, rows))[places]
+def _padding_scores(classifier: TextClassifier, rows: Sequence[Ids], targets: Ints, *, at_once: int) -> Floats:
+    """Scores (N,) of the rows with each id embedded as padding, of which only the length is left."""
+    network: Any = classifier.network
+    _, first, places = np.unique([len(row) for row in rows], return_index=True, return_inverse=True)
+    # The ids stay, for networks that find the end of a row by them.
+    hook = network.embedding.register_forward_hook(
+        lambda embedding, inputs, _output: embedding.forward(torch.full_like(inputs[0], PAD))
+    )
+    try:
+        logits = network_logits(
+            network, [rows[row] for row in first], classes=len(classifier.labels), batch_size=at_once
+        )
+    finally:
+        hook.remove()
+    return _centred(logits[places], targets)
 
 
 def _attribution(
-    reading: ReadText, target: int, scores: Floats, score: float, base: float, *, exact: bool
+    reading: ReadText, target: int, scores: Floats, score: float, base: float, *, method: AttributionMethod
 ) -> Attribution:
     if not len(scores):
         base = score
-    delta = score - base - float(scores.sum()) if exact else None
+    delta = score - base - float(scores.sum()) if method in EXACT else None
     return Attribution(reading, target, scores, score, base, delta)
 
 

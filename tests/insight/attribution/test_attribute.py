@@ -60,6 +60,14 @@ class Sum(nn.Module):
         return self.embedding(tokens).sum(1)
 
 
+class Mean(Sum):
+    """Finds the end of a row by the ids themselves."""
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        keep = (tokens != 0)[..., None]
+        return (self.embedding(tokens) * keep).sum(1) / keep.sum(1)
+
+
 class Product(nn.Module):
     """No `embedding`, and words that matter together only."""
 
@@ -205,6 +213,14 @@ def test_scores_of_smooth_networks_add_up(architecture: str) -> None:
         assert abs(found.delta) < 1e-3
         assert found.scores.sum() + found.base + found.delta == pytest.approx(found.score, abs=1e-9)
     assert any(abs(found.score - found.base) > 0.1 for found in attribute(classifier, texts, [1] * len(texts)))
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients", "gradient_x_input"])
+def test_a_network_may_find_the_end_of_a_row_by_its_ids(method: AttributionMethod) -> None:
+    texts = make_texts()
+    for found in attribute(own_classifier(Mean), texts, [1] * len(texts), method=method):
+        assert found.base == (found.score if not len(found.scores) else 0.0)
+        assert found.scores.sum() == pytest.approx(found.score - found.base, abs=1e-5)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
