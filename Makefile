@@ -6,15 +6,17 @@ READY := .venv/.ready
 # Metaflow asks who runs a flow, and takes root for no answer.
 export METAFLOW_USER ?= $(patsubst root,developer,$(shell id -un))
 
+# Tests start more than a thousand processes that import dlcycle: each would compile it anew where images set this.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test test-faults test-kubernetes lint
 
 setup: $(READY)
 
-# Python compiles what it imports; to compile everything here would take a third of the time.
 $(READY): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev,kubernetes]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,kubernetes]'
 	touch $@
 
 demo: $(READY)
