@@ -208,9 +208,9 @@ class TrainFlow(BaseFlow):
 
     def keep_last_finite(self, weights: bytes) -> str:
         """Keep the safetensors of a training that fails where every machine can read them; say where."""
-        # Metaflow stores the artifacts of a failed task too.
+        # Metaflow stores the artifacts of a failed attempt too; the attempt that @retry makes has none of them.
         self.last_finite = weights
-        return f'Task("{current.pathspec}").data.last_finite'
+        return f'Task("{current.pathspec}", attempt={current.retry_count}).data.last_finite'
 
     def assess_model(self, settings: "Project") -> "Assessment":
         """Measure the selected model and the baseline on the test part."""

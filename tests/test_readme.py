@@ -79,10 +79,34 @@ def obey(workspace: Workspace, commands: list[str]) -> dict[str, str]:
     return latest
 
 
+def make_demo(workspace: Workspace) -> list[str]:
+    """Call `make demo`, whose runs are kept in the workspace, and return its last lines."""
+    if not (ROOT / ".venv").is_dir():
+        pytest.skip("make has set up no .venv in this checkout")
+    # The installation that runs these tests stands for the one that make would check.
+    binaries = pathlib.Path(sys.executable).parent
+    command = ["make", "--no-print-directory", "--old-file", ".venv/.ready", f"BIN={binaries}", "demo"]
+    # Under `make test`, make hands its own flags and level down to every make below it.
+    environment = {k: v for k, v in workspace.environment().items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # It makes one of the first commands, which need not be called once more.
+    assert f"{binaries}/{FIRST[1]} --run-id-file" in done.stdout
+    return done.stdout.rstrip().splitlines()[-8:]
+
+
 @pytest.mark.slow
-def test_the_first_commands_work_and_their_results_are_read(workspace: Workspace) -> None:
-    latest = obey(workspace, FIRST)
-    runs = [latest[f"flows/{name}_flow.py"].partition("/")[2] for name in ("train", "eda", "explain")]
+def test_make_demo_and_the_first_commands_work_and_their_results_are_read(workspace: Workspace) -> None:
+    end = make_demo(workspace)
+    assert "deep learning" in " ".join(end).lower() or "no measurable gain" in " ".join(end).lower()
+    assert any(line.startswith("  baseline") and re.search(r"0\.\d{4} \[0\.\d{4}, [01]\.\d{4}\]", line) for line in end)
+    assert "card view" in end[-2]
+    trained = re.search(r"resume evaluate --origin-run-id (\d+)", end[-1])
+    assert trained
+
+    latest = obey(workspace, [FIRST[0], FIRST[2]])
+    eda, explained = (latest[f"flows/{name}_flow.py"].partition("/")[2] for name in ("eda", "explain"))
+    runs = [trained[1], eda, explained]
     code = "".join(block.replace("RUN_ID", run) for block, run in zip(blocks("python")[:3], runs, strict=True))
     texts = re.split(r"Of (?:Train|Eda|Explain)Flow:", section("Read results").split("Metaflow itself")[0])[1:]
     names = [re.findall(r"`(\w+)`", text) for text in texts]
@@ -124,24 +148,6 @@ def test_the_other_commands_work_in_their_order(workspace: Workspace) -> None:
 
 def test_every_command_is_called() -> None:
     assert (len(FIRST), len(LOOK), len(OTHERS), len(CLUSTER)) == (3, 4, 10, 5)
-
-
-@pytest.mark.slow
-def test_make_demo_ends_with_the_result_and_the_commands_to_go_on(tmp_path: pathlib.Path) -> None:
-    if not (ROOT / ".venv").is_dir():
-        pytest.skip("make has set up no .venv in this checkout")
-    # The installation that runs these tests stands for the one that make would check.
-    binaries = pathlib.Path(sys.executable).parent
-    command = ["make", "--no-print-directory", "--old-file", ".venv/.ready", f"BIN={binaries}", "demo"]
-    # Under `make test`, make hands its own flags and level down to every make below it.
-    environment = {k: v for k, v in Workspace(tmp_path).environment().items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    end = done.stdout.rstrip().splitlines()[-8:]
-    assert "deep learning" in " ".join(end).lower() or "no measurable gain" in " ".join(end).lower()
-    assert any(line.startswith("  baseline") and re.search(r"0\.\d{4} \[0\.\d{4}, [01]\.\d{4}\]", line) for line in end)
-    assert "card view" in end[-2]
-    assert "resume evaluate --origin-run-id" in end[-1]
 
 
 def test_the_file_map_names_files_that_exist() -> None:

@@ -138,19 +138,27 @@ print(prediction.labels, prediction.probabilities.shape, prediction.probabilitie
     assert "(3, 4) [1.0, 1.0, 1.0]" in done.output
 
 
+@pytest.fixture(scope="module")
+def missing(small_run: Run) -> Finished:
+    """The small run once more, with one of its seeds, and judged by a criterion that it misses."""
+    workspace, _ = small_run
+    project = SMALL.replace("at_least = 0.2", "at_least = 1.0") + "[gates]\nfail_run = true\n"
+    return workspace.run("--seed", "1", "--max-workers", "1", project=project).expect(code=1)
+
+
 @pytest.mark.slow
-def test_the_same_settings_give_bit_identical_weights_in_another_run(small_run: Run) -> None:
+def test_the_same_settings_give_bit_identical_weights_in_another_run(small_run: Run, missing: Finished) -> None:
     workspace, first = small_run
     weights = """
 from metaflow import Run, namespace
 namespace(None)
-for task in Run("TrainFlow/{}")["train"]:
-    model, report = task.data.model, task.data.candidate_report
-    print(report["name"], report["seed"], model["description"]["sha256"]["weights"])
+for run in ("{}", "{}"):
+    for task in Run("TrainFlow/" + run)["train"]:
+        model, report = task.data.model, task.data.candidate_report
+        print(run, report["name"], report["seed"], model["description"]["sha256"]["weights"], sep="|")
 """
-    second = workspace.run("--seed", "1", "--max-workers", "1", project=SMALL).expect()
-    known = set(workspace.client(weights.format(first.run_id)).splitlines())
-    again = set(workspace.client(weights.format(second.run_id)).splitlines())
+    lines = workspace.client(weights.format(first.run_id, missing.run_id)).splitlines()
+    known, again = ({line.partition("|")[2] for line in lines if line.startswith(r.run_id)} for r in (first, missing))
     assert len(again) == 2
     assert again < known
 
@@ -168,18 +176,14 @@ def test_a_step_can_be_resumed_and_gives_the_same_result(small_run: Run, artifac
 
 
 @pytest.mark.slow
-def test_a_missed_criterion_fails_the_run_after_everything_is_saved(workspace: Workspace) -> None:
-    project = """
-    {"data": {"sample_rows": 200, "merge_label_variants": true}, "train": {"epochs": 1}, "gates": {"fail_run": true},
-     "plan": {"criteria": [{"metric": "accuracy", "at_least": 1.0}]}}
-    """
-    done = workspace.run(project=project).expect(code=1)
-    assert "1 of 1 success criteria missed" in done.output
+def test_a_missed_criterion_fails_the_run_after_everything_is_saved(small_run: Run, missing: Finished) -> None:
+    workspace, _ = small_run
+    assert "1 of 1 success criteria missed" in missing.output
     code = f"""
 from metaflow import Run, namespace
 from metaflow.cards import get_cards
 namespace(None)
-run = Run("TrainFlow/{done.run_id}")
+run = Run("TrainFlow/{missing.run_id}")
 task = run["evaluate"].task
 print(run.successful, task.data.gates["passed"], len(task.data.model["weights"]) > 1000)
 print("missed" in get_cards(task)[0].get())
@@ -239,43 +243,19 @@ def test_bad_arguments_give_a_message_and_no_traceback(
     assert "resume --origin-run-id" in done.output
 
 
-@pytest.mark.slow
-def test_a_loss_that_is_no_number_stops_the_run_and_leaves_a_card(workspace: Workspace) -> None:
-    project = """
-    {"data": {"sample_rows": 200, "merge_label_variants": true}, "train": {"learning_rate": 1e30, "gradient_clip": 0}}
-    """
-    done = workspace.run(project=project).expect(code=1)
-    for word in ("epoch 1, batch", "rows", "checkpoint", "learning_rate"):
-        assert word in done.output, word
-    assert "(retry)" in done.output
-    code = f"""
-from metaflow import Run, namespace
-from metaflow.cards import get_cards
-namespace(None)
-print(get_cards(Run("TrainFlow/{done.run_id}")["train"].task)[0].get())
-"""
-    page = workspace.client(code)
-    assert "Training stopped" in page
-    assert "resume --origin-run-id" in page
-
-
 POISONED = """
-import torch
 from dlcycle.flows.train_flow import TrainFlow
-from dlcycle.model.text import build_text_model
-
-class Poisoned(torch.nn.Module):
-    def __init__(self, spec):
-        super().__init__()
-        self.network, self.left = build_text_model(spec), 5
-
-    def forward(self, tokens, lengths):
-        self.left -= self.training
-        return self.network(tokens, lengths) * (float("nan") if self.left < 0 else 1.0)
 
 class PoisonedFlow(TrainFlow):
     def build_model(self, spec):
-        return Poisoned(spec)
+        network, batches = super().build_model(spec), []
+
+        def poison(module, inputs, scores):
+            batches.extend([1] * module.training)
+            return scores * float("nan") if len(batches) > 5 else None
+
+        network.register_forward_hook(poison)
+        return network
 
 if __name__ == "__main__":
     PoisonedFlow()
@@ -283,22 +263,30 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_the_last_finite_weights_of_a_failed_training_are_in_the_datastore(workspace: Workspace) -> None:
+def test_a_loss_that_is_no_number_stops_the_run_which_keeps_finite_weights_and_a_card(workspace: Workspace) -> None:
     flow = workspace.folder / "poisoned_flow.py"
     flow.write_text(POISONED)
-    project = '{"data": {"sample_rows": 200, "merge_label_variants": true}, "train": {"epochs": 3, "retries": 0}}'
+    project = '{"data": {"sample_rows": 200, "merge_label_variants": true}, "train": {"epochs": 3}}'
     done = workspace.run(project=project, flow=flow).expect(code=1)
-    place = r'kept as (Task\("PoisonedFlow/.+?"\)\.data\.last_finite)'
-    found = re.search(rf"checkpoint: end of epoch 2, {place}", done.output)
-    assert found is not None
+    for words in ("epoch 3, batch 2", "rows", "learning_rate"):
+        assert words in done.output, words
+    place = r'kept as (Task\("PoisonedFlow/.+?", attempt=0\)\.data\.last_finite)'
+    first, second = (re.findall(f"end of epoch 2, {place}", output) for output in done.output.split("(retry)"))
+    assert first
+    assert set(first) == set(second)
     code = f"""
 import safetensors.torch
-from metaflow import Task, namespace
+from metaflow import Run, Task, namespace
+from metaflow.cards import get_cards
 namespace(None)
-weights = safetensors.torch.load({found[1]})
+weights = safetensors.torch.load({first[0]})
 print(len(weights) > 2, all(value.isfinite().all() for value in weights.values()))
+print(get_cards(Run("PoisonedFlow/{done.run_id}")["train"].task)[0].get())
 """
-    assert workspace.client(code).split() == ["True", "True"]
+    finite, page = workspace.client(code).split("\n", 1)
+    assert finite == "True True"
+    assert "Training stopped" in page
+    assert "resume --origin-run-id" in page
 
 
 def test_the_bundled_project_files_are_valid(root: pathlib.Path) -> None:
