@@ -99,6 +99,13 @@ class Finished:
         return self
 
 
+def unpack(package: bytes, folder: pathlib.Path) -> pathlib.Path:
+    """Unpack a code package into a new folder, as a pod does, and return the folder."""
+    folder.mkdir()
+    subprocess.run(["tar", "-xz", "-C", folder], input=package, check=True)
+    return folder
+
+
 def make_interpreter(folder: pathlib.Path) -> str:
     """Make a virtual environment with every installed package except dlcycle, by links; return its python."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)

@@ -25,3 +25,5 @@ def section(title: str) -> str:
 
 CLUSTER = commands(section("Run on a cluster"))
 """Commands that need a cluster or a scheduler."""
+GANG = next(command for command in commands() if "gang_flow.py" in command)
+"""The command that trains with several workers."""

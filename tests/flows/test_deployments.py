@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from flow_runner import EDA_FLOW, EXPLAIN_FLOW, FLOW, ROOT, Workspace
+from flow_runner import EDA_FLOW, EXPLAIN_FLOW, FLOW, ROOT, Workspace, unpack
 from readme import CLUSTER
 from s3_server import Bucket, s3_server
 
@@ -129,9 +129,9 @@ class Deployer:
             self.known[key] = ast.literal_eval(assignment.value)
         return self.known[key]
 
-    def package(self, url: str) -> tarfile.TarFile:
-        """The code package at an s3:// address."""
-        return tarfile.open(fileobj=io.BytesIO(self.bucket.objects[url.split("/", 3)[3]]))
+    def package(self, task: dict[str, Any]) -> bytes:
+        """The code package of a task."""
+        return self.bucket.objects[variables(task)["METAFLOW_CODE_URL"].split("/", 3)[3]]
 
 
 @pytest.fixture(scope="session")
@@ -279,7 +279,7 @@ def test_every_step_on_airflow_keeps_its_own_variables(deployer: Deployer) -> No
 def test_the_uploaded_code_package_holds_dlcycle(deployer: Deployer, flow: str) -> None:
     step = deployer.argo(FLOWS[flow], UNSCHEDULED)["spec"]["templates"]
     start = next(template for template in step if template["name"] == "start")
-    with deployer.package(variables(start)["METAFLOW_CODE_URL"]) as package:
+    with tarfile.open(fileobj=io.BytesIO(deployer.package(start))) as package:
         names = {name.removeprefix("./") for name in package.getnames()}
     assert FLOWS[flow].name in names
     for name in ("config/train.py", "flowkit/triggers.py", "data/read.py", "train/fit.py", f"flows/{FLOWS[flow].name}"):
@@ -302,9 +302,8 @@ def test_a_deployed_task_runs_the_project_that_was_deployed(
         workspace = Workspace(tmp_path, variables={"METAFLOW_PARAMETERS": json.dumps(defaults(dag))})
         workspace.call("-m", "metaflow.plugins.airflow.plumbing.set_parameters", "given.sh").expect()
         given = (tmp_path / "given.sh").read_text()
-    with deployer.package(variables(start)["METAFLOW_CODE_URL"]) as package:
-        package.extractall(tmp_path / "pod", filter="data")
-    pod = {"PYTHONPATH": str(tmp_path / "pod" / ".mf_code"), "METAFLOW_EXTRACTED_ROOT": str(tmp_path / "pod")}
+    folder = unpack(deployer.package(start), tmp_path / "pod")
+    pod = {"PYTHONPATH": str(folder / ".mf_code"), "METAFLOW_EXTRACTED_ROOT": str(folder)}
     told = {name: variables(start)[name] for name in ("METAFLOW_FLOW_CONFIG_VALUE",)}
     assert project_of(tmp_path, "1", pod | told | exports(given)) == "small, 1 epochs"
     # The control: a task that is not told takes the default project.

@@ -1,16 +1,14 @@
 """GangFlow: several workers train what TrainFlow trains alone, and the loss of one costs no more than an attempt."""
 
 import json
-import pathlib
 import re
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
-from flow_runner import FLOW, ROOT, Workspace
-
-GANG_FLOW = ROOT / "flows" / "gang_flow.py"
+from flow_runner import ROOT, Finished, Workspace
+from readme import GANG
 
 PROJECT = """
 [data]
@@ -81,21 +79,23 @@ class Told:
     about: dict[str, Any]
 
 
-def told(workspace: Workspace, flow: pathlib.Path, name: str, step: str, *, project: str) -> Told:
-    done = workspace.run(project=project, flow=flow).expect()
+def told(workspace: Workspace, done: Finished, name: str, step: str) -> Told:
+    done.expect()
     return Told(done.output, json.loads(workspace.client(ABOUT.format(flow=name, id=done.run_id, step=step))))
 
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """A run with two workers, started by a Python that is not the one of the command `python`."""
+    """A run with two workers by the README's command, with a Python that is not the one of the command `python`."""
     workspace = Workspace(tmp_path_factory.mktemp("together"), variables={"PATH": "/usr/bin:/bin"})
-    return told(workspace, GANG_FLOW, "GangFlow", "work", project=WORKERS)
+    (workspace.folder / "flows").symlink_to(ROOT / "flows")
+    (workspace.folder / "tickets.toml").write_text(WORKERS)
+    return told(workspace, workspace.call(*GANG.split()[1:]), "GangFlow", "work")
 
 
 @pytest.mark.slow
 def test_two_workers_train_what_one_does(together: Told, workspace: Workspace) -> None:
-    one = told(workspace, FLOW, "TrainFlow", "train", project=PROJECT).about
+    one = told(workspace, workspace.run(project=PROJECT), "TrainFlow", "train").about
     two = together.about
     assert two["report"] == {"workers": 2, "strategy": "ddp", "resumed": None}
     assert one["report"] == {"workers": 1, "strategy": None, "resumed": None}
@@ -115,7 +115,7 @@ def test_the_loss_of_a_worker_ends_the_attempt_and_the_next_goes_on_to_the_same_
 ) -> None:
     flow = workspace.folder / "cut_flow.py"
     flow.write_text(CUT_FLOW)
-    cut = told(workspace, flow, "CutFlow", "work", project=WORKERS)
+    cut = told(workspace, workspace.run(project=WORKERS, flow=flow), "CutFlow", "work")
     assert "the worker of rank 1 (of 0 to 1) was lost" in cut.output
     assert (
         "at epoch 2, after 12 steps; the next attempt goes on from the checkpoint at epoch 2, after batch 4"

@@ -2,10 +2,9 @@
 
 import pathlib
 import re
-import subprocess
 
 import pytest
-from flow_runner import FLOW, Workspace, copy_checkout, install, make_interpreter
+from flow_runner import FLOW, Workspace, copy_checkout, install, make_interpreter, unpack
 
 SUBCLASS = """
 from metaflow import Config
@@ -220,11 +219,9 @@ def test_the_code_package_runs_where_dlcycle_is_not_installed(
 ) -> None:
     shipped = project.python != Workspace(tmp_path).python
     path = "shop_flow.py" if flow == "subclass" else "-m dlcycle.flows.train_flow" if shipped else str(FLOW)
-    archive, pod = tmp_path / "code.tgz", tmp_path / "pod"
+    archive = tmp_path / "code.tgz"
     project.call(*path.split(), "--no-pylint", "package", "save", str(archive)).expect()
-    # As a pod does it.
-    pod.mkdir()
-    subprocess.run(["tar", "-xzf", archive, "-C", pod], check=True)
+    pod = unpack(archive.read_bytes(), tmp_path / "pod")
     missing = [name for name in SHIPPED if not (pod / ".mf_code" / name).is_file()]
     assert not missing
 
